@@ -1,0 +1,316 @@
+"""The command line: python -m ftvp_core COMMAND. It never prompts.
+
+Exit status: 0 done; 1 the user's file or setting is wrong, said in one line; 2 ended partial or failed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Never, NoReturn
+
+from ftvp_core.errors import FtvpError, UserError
+
+if TYPE_CHECKING:  # imported where they are used: the command line starts in a fraction of a second
+    from tqdm import tqdm
+
+    from ftvp_core.runs.plan import Plan
+    from ftvp_core.spec import TrainSetSpec
+    from ftvp_core.store.store import RunRow, Store
+
+DEMO = Path(__file__).parents[1] / "assets" / "demo" / "comparison.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        return status
+    except UserError as error:
+        return _complain(str(error), 1)
+    except FtvpError as error:
+        return _complain(str(error), 2)
+    except KeyboardInterrupt:
+        return _complain("cancelled", 2)
+    except BrokenPipeError:  # `runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A wrong option is the user's setting: status 1, not argparse's 2, which means a run ended early here."""
+        self.exit(1, f"ftvp: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m ftvp_core", description="Prompt, retrieve or fine-tune: decided with evidence.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a comparison file, or go on with a run")
+    run.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the comparison file (YAML)")
+    run.add_argument("--resume", metavar="RUN_ID", help="go on with this run; what is finished isn't sent again")
+    run.add_argument("--max-cost", type=_usd, metavar="USD", help="the most that providers may bill for this run")
+    run.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
+    _add_outputs(run)
+    run.set_defaults(command=_run)
+
+    demo = commands.add_parser("demo", help="run the shipped comparison: no key, no network")
+    _add_outputs(demo)
+    demo.set_defaults(command=_demo)
+
+    runs = commands.add_parser("runs", help="list the runs, newest first: id, state, name")
+    runs.set_defaults(command=_runs)
+
+    export = commands.add_parser("export", help="write a stored run's results")
+    export.add_argument("run_id", metavar="RUN_ID")
+    _add_outputs(export)
+    export.set_defaults(command=_export)
+
+    check = commands.add_parser("check", help="say what is wrong with an eval set")
+    check.add_argument("eval", type=Path, metavar="EVAL")
+    check.add_argument("--train", type=Path, metavar="TRAIN", help="a training set, to find leaks")
+    check.add_argument("--input", metavar="COLUMN")
+    check.add_argument("--reference", metavar="COLUMN")
+    check.add_argument("--encoding", metavar="NAME")
+    check.add_argument("--json", type=Path, metavar="F", help="write the findings here")
+    check.set_defaults(command=_check)
+    return parser
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="F", help="write the report here")
+    parser.add_argument("--csv", type=Path, metavar="F", help="write one row an example and candidate here")
+    parser.add_argument("--comparison-csv", type=Path, metavar="F", help="write one row a candidate here")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ftvp_core.store.store import open_store
+
+    if options.file is None and options.resume is None:
+        raise UserError("run", "neither a comparison file nor --resume is given", "give one")
+    _check_outputs(options)
+    plan = _read_plan(options.file, options.max_cost) if options.file else None
+    store = open_store()
+    if options.resume is None:
+        assert plan is not None
+        run_id = _new_run(store, plan, options.file)
+    else:
+        run_id = options.resume
+        plan = _resumed_plan(store, store.run(run_id), plan, options.max_cost)
+    return _carry_out(options, store, run_id, plan)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ftvp_core.store.store import open_store
+
+    _check_outputs(options)
+    plan = _read_plan(DEMO, None)
+    store = open_store()
+    options.concurrency = None
+    return _carry_out(options, store, _new_run(store, plan, DEMO), plan)
+
+
+def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "Plan") -> int:
+    """Run, report, and say what came of it: the run's id on standard error, the table on standard output."""
+    from ftvp_core.runs.runner import run
+
+    _announce(run_id, plan)
+    with _progress_bar() as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        ended = run(plan, store, run_id, progress, options.concurrency)
+    _write_outputs(options, store, run_id, show=True)
+    if ended.state == "done":
+        return 0
+    resume = f"python -m ftvp_core run --resume {run_id}"
+    return _complain(f"run {run_id} ended {ended.state}: {ended.cause}; what finished is kept, go on with: {resume}", 2)
+
+
+def _read_plan(file: Path, limit_usd: Decimal | None) -> "Plan":
+    from ftvp_core.runs.plan import make_plan, read_sources
+    from ftvp_core.spec import load
+
+    spec = load(file)
+    return make_plan(spec, read_sources(spec, file.parent), limit_usd)
+
+
+def _new_run(store: "Store", plan: "Plan", file: Path) -> str:
+    from ftvp_core.runs.plan import new_run
+
+    return new_run(store, plan, file.parent.resolve(), versions())
+
+
+def _resumed_plan(store: "Store", run: "RunRow", given: "Plan | None", limit_usd: Decimal | None) -> "Plan":
+    """The stored plan, after checking that a given file is still the one it began with."""
+    from ftvp_core.runs.plan import check_unchanged, stored_plan
+
+    if given is not None:
+        check_unchanged(run, given.spec, given.sources, store)
+    if limit_usd is not None and run.state != "done":
+        store.set_limit(run.id, limit_usd)
+    return stored_plan(store, store.run(run.id))
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from ftvp_core.store.store import open_store
+
+    for run in open_store().runs():
+        print(run.id, run.state, " ".join(run.name.split()))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ftvp_core.store.store import open_store
+
+    if not (options.csv or options.json or options.comparison_csv):
+        raise UserError("export", "no file to write is given", "give --csv, --json or --comparison-csv")
+    store = open_store()
+    store.run(options.run_id)
+    _write_outputs(options, store, options.run_id, show=False)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ftvp_core.data.checks import check
+    from ftvp_core.data.examples import to_examples
+    from ftvp_core.data.rows import read_table
+    from ftvp_core.report.write import save
+    from ftvp_core.spec import TrainSetSpec
+
+    spec = TrainSetSpec(
+        path=str(options.eval), input=options.input, reference=options.reference, encoding=options.encoding
+    )
+    table = read_table(options.eval, options.encoding)
+    train_table = read_table(options.train) if options.train else None
+    found: dict[str, object] = {"format": table.format, "encoding": table.encoding, "n": len(table.rows)}
+    try:
+        eval_set = to_examples(table, spec)
+        train_spec = TrainSetSpec(path=str(options.train))
+        train_set = (
+            to_examples(train_table, _mapped_like(spec, train_spec, train_table.columns)) if train_table else None
+        )
+        findings = [asdict(finding) for finding in check(eval_set, train_set)]
+        found |= {
+            "mapping": {key: value for key, value in asdict(eval_set.mapping).items() if value},
+            "findings": findings,
+        }
+    except UserError as error:
+        finding = {"id": "no-mapping", "severity": "error", "count": len(table.rows), "rows": [], "message": str(error)}
+        found |= {"mapping": None, "findings": [finding]}
+    if options.json:
+        save(options.json, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    print(
+        f"{table.path}: {found['format']}, {found['encoding']}, {found['n']} rows, mapping {found['mapping'] or 'none'}"
+    )
+    for finding in found["findings"]:  # type: ignore[attr-defined]
+        print(f"{finding['severity']:8}{finding['id']:24}{finding['message']}")
+    return 0
+
+
+def _announce(run_id: str, plan: "Plan") -> None:
+    """What is about to be sent, before it is."""
+    from ftvp_core.report.figures import count, dollars
+    from ftvp_core.runs.plan import estimate
+
+    said = f"run {run_id} {plan.spec.name!r}"
+    if any(arm.is_remote for arm in plan.arms):
+        most = estimate(plan)
+        cost = f"at most {dollars(most.most_usd)}" if most.most_usd is not None else "cost unknown: no price"
+        limit = f", limit {dollars(plan.limit_usd)}" if plan.limit_usd is not None else ""
+        said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in (bytes ÷ 4), {cost}{limit}"
+    print(said, file=sys.stderr)
+
+
+def _progress_bar() -> "tqdm[Never]":
+    from tqdm import tqdm
+
+    return tqdm(unit=" answers", file=sys.stderr, disable=None, dynamic_ncols=True)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Files that can't be written are found before anything is sent."""
+    for path in (options.json, options.csv, options.comparison_csv):
+        if path is not None and (path.is_dir() or not os.access(_existing_parent(path), os.W_OK)):
+            raise UserError(str(path), "can't be written", "name a file in a folder you can write")
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:
+    from ftvp_core.report.load import load_report
+    from ftvp_core.report.sentence import summary
+    from ftvp_core.report.write import candidate_rows, csv_text, example_rows, save, table, to_json
+
+    report = load_report(store, run_id)
+    if options.json:
+        save(options.json, to_json(report))
+    if options.csv:
+        save(options.csv, csv_text(example_rows(report, store)))
+    if options.comparison_csv:
+        save(options.comparison_csv, csv_text(candidate_rows(report)))
+    if show:
+        print(table(report))
+        print("\n" + "\n".join(summary(report.comparison, report.decision)))
+        for warning in report.decision.warnings:
+            print(f"Warning ({warning.id}): {warning.message}")
+
+
+def versions() -> dict[str, str]:
+    """The machine and the libraries whose version can change an answer."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from ftvp_core import __version__
+
+    found = {"ftvp": __version__, "python": platform.python_version(), "machine": platform.platform()}
+    for name in ("aiohttp", "genai-prices", "scikit-learn", "torch", "transformers", "peft", "chromadb"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _mapped_like(spec: "TrainSetSpec", train: "TrainSetSpec", columns: Sequence[str]) -> "TrainSetSpec":
+    """The eval set's columns, where the training set has them too; else its own are recognised."""
+    return train.model_copy(
+        update={key: value for key in ("input", "reference") if (value := getattr(spec, key)) in columns}
+    )
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected dollars such as 5.00")
+    return amount
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
+    return int(text)
+
+
+def _complain(line: str, status: int) -> int:
+    print(f"ftvp: {line}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Results, grades and ledger to a Comparison: pure arithmetic over arrays, no store, no model."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftvp_core.analysis.intervals import (
+    Floats,
+    Ints,
+    accuracy_interval,
+    difference_interval,
+    quantiles,
+)
+from ftvp_core.analysis.paired import holm, paired_p, verdict
+from ftvp_core.types import (
+    CandidateFigures,
+    Comparison,
+    Curve,
+    CurvePoint,
+    Method,
+    PairFigures,
+    Slice,
+    Tokens,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Attempts of one arm, summed by example, or over all of them (`example` -1) where no slice asks.
+
+    None: no attempt of these reported it, or has a price.
+    """
+
+    example: int
+    attempts: int
+    other_attempts: int
+    cost_unknown: int
+    cost_usd: Decimal | None
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResults:
+    """One arm's results, one entry for each planned (example, repeat); `answered` False where there is none yet."""
+
+    name: str
+    method: Method
+    model: str | None
+    example: Ints  # position in the eval set
+    answered: NDArray[np.bool_]
+    grade: Floats  # nan: failed or ungraded
+    latency_s: Floats  # nan: not measured
+    ttft_s: Floats
+    request_usd: Sequence[Decimal | None]
+    errors: Sequence[str]
+    ledger: Sequence[LedgerRow]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoints:
+    candidate: str
+    over: str
+    points: Sequence[tuple[float, ArmResults]]
+
+
+def compare(
+    arms: Sequence[ArmResults],
+    clusters: Ints,
+    tags: Sequence[Sequence[str]],
+    margin: float,
+    sweeps: Sequence[SweepPoints] = (),
+) -> Comparison:
+    """`clusters` and `tags` by example. Slices have at least two examples' tags to speak of."""
+    names = sorted({tag for row in tags for tag in row})
+    slices = []
+    for tag in names:
+        inside = np.array([tag in row for row in tags])
+        within = [_within(arm, inside) for arm in arms]
+        slices.append(Slice(tag, _figures(within, clusters), _pairs(within, clusters, margin)))
+    curves = tuple(
+        Curve(
+            sweep.candidate,
+            sweep.over,
+            tuple(CurvePoint(value, _candidate(arm, clusters)) for value, arm in sweep.points),
+        )
+        for sweep in sweeps
+    )
+    return Comparison(_figures(arms, clusters), _pairs(arms, clusters, margin), tuple(slices), curves)
+
+
+def _figures(arms: Sequence[ArmResults], clusters: Ints) -> tuple[CandidateFigures, ...]:
+    return tuple(_candidate(arm, clusters) for arm in arms)
+
+
+def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
+    scored = ~np.isnan(arm.grade)
+    grades = arm.grade[scored]
+    known = [
+        cost for cost, answered in zip(arm.request_usd, arm.answered, strict=True) if answered and cost is not None
+    ]
+    return CandidateFigures(
+        name=arm.name,
+        method=arm.method,
+        model=arm.model,
+        n=len(arm.example),
+        n_scored=len(grades),
+        n_failed=int((~arm.answered).sum()),
+        n_ungraded=int((arm.answered & ~scored).sum()),
+        accuracy=float(grades.mean()) if len(grades) else None,
+        interval=accuracy_interval(grades, clusters[arm.example[scored]]) if len(grades) else None,
+        latency_s=quantiles(arm.latency_s[~np.isnan(arm.latency_s)]),
+        ttft_s=quantiles(arm.ttft_s[~np.isnan(arm.ttft_s)]),
+        tokens=Tokens(
+            *(_sum([getattr(row.tokens, key) for row in arm.ledger]) for key in ("input", "cached_input", "output"))
+        ),
+        attempts=sum(row.attempts for row in arm.ledger),
+        other_attempts=sum(row.other_attempts for row in arm.ledger),
+        attempts_cost_unknown=sum(row.cost_unknown for row in arm.ledger),
+        cost_usd=_sum([row.cost_usd for row in arm.ledger]),
+        cost_per_1k_usd=1000 * sum(known, Decimal(0)) / len(known) if known else None,
+        training_cost_usd=None,
+        failures=dict(Counter(error for error in arm.errors if error).most_common()),
+    )
+
+
+def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[PairFigures, ...]:
+    """All pairs in the arms' order, Holm's adjustment over those that share examples."""
+    pairs = list(combinations(arms, 2))
+    shared = [_shared(a, b) for a, b in pairs]
+    tested = [at for at, (_, differences) in enumerate(shared) if len(differences)]
+    p_values = [paired_p(differences, clusters[examples]) for examples, differences in (shared[at] for at in tested)]
+    by_pair: Mapping[int, tuple[float, float]] = dict(
+        zip(tested, zip(p_values, holm(p_values), strict=True), strict=True)
+    )
+    out = []
+    for at, ((a, b), (examples, differences)) in enumerate(zip(pairs, shared, strict=True)):
+        if at not in by_pair:
+            out.append(PairFigures(a.name, b.name, 0, None, None, None, None, "not decided", 0, 0))
+            continue
+        p_value, p_adjusted = by_pair[at]
+        difference = float(differences.mean())
+        interval = difference_interval(differences, clusters[examples])
+        a_only, b_only = int((differences > 0).sum()), int((differences < 0).sum())
+        said = verdict(difference, interval, p_adjusted, margin)
+        out.append(
+            PairFigures(
+                a.name, b.name, len(differences), difference, interval, p_value, p_adjusted, said, a_only, b_only
+            )
+        )
+    return tuple(out)
+
+
+def _shared(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
+    """The examples that both were scored on, and a − b there: each example's mean over its repeats."""
+    size = int(max(a.example.max(initial=-1), b.example.max(initial=-1))) + 1
+    means = []
+    for arm in (a, b):
+        scored = ~np.isnan(arm.grade)
+        counts = np.bincount(arm.example[scored], minlength=size)
+        sums = np.bincount(arm.example[scored], weights=arm.grade[scored], minlength=size)
+        with np.errstate(invalid="ignore"):
+            means.append(sums / counts)
+    differences = means[0] - means[1]
+    examples = np.flatnonzero(~np.isnan(differences))
+    return examples, differences[examples]
+
+
+def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
+    """The arm on some examples only."""
+    kept = inside[arm.example]
+    positions = np.flatnonzero(kept).tolist()
+    return ArmResults(
+        arm.name, arm.method, arm.model, arm.example[kept], arm.answered[kept], arm.grade[kept],
+        arm.latency_s[kept], arm.ttft_s[kept], [arm.request_usd[at] for at in positions],
+        [arm.errors[at] for at in positions], [row for row in arm.ledger if inside[row.example]],
+    )  # fmt: skip
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None

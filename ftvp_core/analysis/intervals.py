@@ -1,0 +1,67 @@
+"""95 % intervals of proportions and of paired differences, and quantiles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftvp_core.types import Interval, Quantiles
+
+Z = 1.959963984540054  # the normal's 97.5 % quantile
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+
+def wilson(mean: float, n: float) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927, JASA 22:209). `n` may be an effective size."""
+    centre = (mean + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * (mean * (1 - mean) / n + Z**2 / (4 * n**2)) ** 0.5
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def accuracy_interval(grades: Floats, clusters: Ints) -> Interval:
+    """The interval of a mean grade, rows of one cluster (a passage, or one example's repeats) not independent.
+
+    Wilson's at the effective size n ÷ design effect, where the design effect is the clustered variance of the
+    mean over the binomial one (Kish 1965; Dean & Pagano 2015, J. Surv. Stat. Methodol. 3:484). With clusters
+    of one row this is Wilson's own interval.
+    """
+    n, mean = len(grades), float(grades.mean())
+    groups = len(np.unique(clusters))
+    if groups == n:
+        return wilson(mean, n)
+    binomial = mean * (1 - mean) / n
+    if binomial == 0 or groups == 1:
+        return wilson(mean, groups)
+    residuals = np.bincount(clusters, weights=grades - mean)
+    clustered = groups / (groups - 1) * float(residuals @ residuals) / n**2
+    return wilson(mean, min(n, n * binomial / clustered) if clustered else n)
+
+
+def difference_interval(differences: Floats, clusters: Ints) -> Interval:
+    """The interval of the mean of paired differences (values in [-1, 1]).
+
+    Bonett & Price's adjusted Wald interval (2012, J. Educ. Behav. Stat. 37:479), recommended by Fagerland,
+    Lydersen & Laake (2014, Stat. Med. 33:2850): one more discordant pair on either side. For clusters the
+    variance is the clustered one.
+    """
+    n = len(differences)
+    b, c = float(np.maximum(differences, 0).sum()), float(np.maximum(-differences, 0).sum())
+    p_b, p_c = (b + 1) / (n + 2), (c + 1) / (n + 2)
+    centre = p_b - p_c
+    variance = (p_b + p_c - centre**2) / (n + 2)
+    groups = len(np.unique(clusters))
+    if 1 < groups < n:
+        residuals = np.bincount(clusters, weights=differences - differences.mean())
+        variance = max(variance, groups / (groups - 1) * float(residuals @ residuals) / n**2)
+    half = Z * variance**0.5
+    return Interval(max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def quantiles(values: Sequence[float] | Floats) -> Quantiles | None:
+    """p50, p95 and p99, linear between order statistics (Hyndman & Fan's type 7); None of nothing."""
+    if len(values) == 0:
+        return None
+    p50, p95, p99 = np.quantile(np.asarray(values, dtype=np.float64), [0.5, 0.95, 0.99])
+    return Quantiles(float(p50), float(p95), float(p99))

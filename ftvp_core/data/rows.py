@@ -1,0 +1,147 @@
+"""A file's bytes, read as rows of text. Nothing is guessed from a cell's looks: `NA`, `007`, `1e5` stay."""
+
+import codecs
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftvp_core.errors import UserError
+
+#: One row: a cell is text, or what JSON holds (a list of references, say); numbers keep their spelling.
+Row = dict[str, Any]
+
+SEPARATORS = {",": "csv", "\t": "tsv", ";": "semicolon", "|": "pipe"}
+BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+csv.field_size_limit(2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file as it was read. `columns` in the file's order."""
+
+    path: str
+    sha256: str
+    format: str
+    encoding: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def read_table(path: Path, encoding: str | None = None) -> Table:
+    """Read CSV (any separator), JSON or JSONL. Raises UserError with file, row and what to do."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(str(path), f"can't be read ({error.strerror})", "check the path") from None
+    text, encoding = decode(data, str(path), encoding)
+    if path.suffix.lower() in {".json", ".jsonl", ".ndjson"} or text.lstrip()[:1] in {"[", "{"}:
+        format_, rows = _read_json(text, str(path))
+        columns = tuple(dict.fromkeys(key for row in rows for key in row))
+    else:
+        format_, columns, rows = _read_separated(text, path)
+    return Table(str(path), hashlib.sha256(data).hexdigest(), format_, encoding, columns, tuple(rows))
+
+
+def as_text(value: Any) -> str:
+    """A cell as text; JSON's null is empty, lists and objects are written as JSON."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str]:
+    """Text and the encoding's name: the one given, else a byte order mark's, UTF-8, or a detected one."""
+    if encoding is None:
+        encoding = next((name for bom, name in BOMS if data.startswith(bom)), None)
+    if encoding is None and _is_utf8(data):
+        encoding = "utf-8"
+    if encoding is None:
+        from charset_normalizer import from_bytes  # 40 ms that UTF-8 files don't pay
+
+        best = from_bytes(data).best()
+        if best is None:
+            raise UserError(where, "found no text encoding that fits", "name it with encoding")
+        encoding = best.encoding
+    try:
+        return data.decode(encoding), encoding
+    except LookupError:
+        raise UserError(where, f"found encoding {encoding!r}, which isn't known", "name another") from None
+    except UnicodeDecodeError as error:
+        raise UserError(where, f"not {encoding} at byte {error.start}", "name another encoding") from None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _read_separated(text: str, path: Path) -> tuple[str, tuple[str, ...], list[Row]]:
+    first_line = text.lstrip("\r\n").partition("\n")[0]
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(SEPARATORS, key=first_line.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    where = str(path)
+    try:
+        header = next((cells for cells in lines if cells), None)
+        if header is None:
+            raise UserError(where, "is empty", "give it a header and rows")
+        columns = tuple(name.strip() for name in header)
+        twice = {name for name in columns if columns.count(name) > 1}
+        if twice:
+            raise UserError(where, f"column {min(twice)!r} stands twice", "give each column its own name")
+        rows = []
+        for number, cells in enumerate((cells for cells in lines if cells), start=1):
+            if len(cells) != len(columns):
+                raise UserError(
+                    f"{where}, row {number} (line {lines.line_num})",
+                    f"found {len(cells)} cells, expected {len(columns)}",
+                    "quote cells that hold the separator",
+                )
+            rows.append(dict(zip(columns, cells, strict=True)))
+    except csv.Error as error:
+        raise UserError(f"{where}, line {lines.line_num}", f"not {SEPARATORS[separator].upper()}: {error}") from None
+    return SEPARATORS[separator], columns, rows
+
+
+def _read_json(text: str, where: str) -> tuple[str, list[Row]]:
+    """A list of objects, an object that holds one such list, or an object a line (whatever the name)."""
+    try:
+        loaded = _loads(text)
+    except json.JSONDecodeError as whole:
+        if "\n" not in text.strip():
+            raise UserError(f"{where}, line {whole.lineno}, column {whole.colno}", f"not JSON: {whole.msg}") from None
+        return "jsonl", list(_json_lines(text, where))
+    if isinstance(loaded, dict):
+        lists = [value for value in loaded.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        loaded = lists[0] if len(lists) == 1 else [loaded]
+    if not isinstance(loaded, list):
+        raise UserError(where, "found no list of rows", "give a list of objects, or one object a line")
+    for number, row in enumerate(loaded, start=1):
+        if not isinstance(row, dict):
+            raise UserError(f"{where}, row {number}", f"found {as_text(row)[:40]!r}, expected an object")
+    return ("jsonl" if where.endswith((".jsonl", ".ndjson")) else "json"), loaded
+
+
+def _json_lines(text: str, where: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: U+2028 is text
+        if not line.strip():
+            continue
+        try:
+            row = _loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}, line {number}, column {error.colno}", f"not JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{where}, line {number}", f"found {as_text(row)[:40]!r}, expected an object")
+        yield row
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, parse_int=str, parse_float=str)

@@ -1,0 +1,256 @@
+"""The thesis as rules over a Comparison: which candidate, why, and what isn't decided.
+
+Prompt (and retrieval) first; a candidate that takes more to build and keep is adopted only where it is shown
+to be better on held-out data. Each rule says whether it fired and the figures that made it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ftvp_core.analysis.paired import examples_to_decide
+from ftvp_core.spec import DecideSpec
+from ftvp_core.types import (
+    CandidateFigures,
+    Comparison,
+    Decision,
+    Finding,
+    Method,
+    PairFigures,
+    RuleTrace,
+    Verdict,
+    Warned,
+)
+
+#: What a method takes to build and keep, the least first.
+EFFORT: dict[Method, int] = {
+    "recorded": 0, "floor": 0, "prompt": 1, "few-shot": 2, "rag": 3, "fine-tuned": 4, "fine-tuned+rag": 5,
+}  # fmt: skip
+TUNED = {"fine-tuned", "fine-tuned+rag"}
+PROMPTED = {"prompt", "few-shot"}
+
+#: Fewer scored examples than this decide nothing.
+FEWEST = 10
+#: A larger share of failed rows than this makes an accuracy doubtful: what failed may be what is hard.
+MANY_FAILED = 0.05
+#: From this share of a candidate's price on, another is worth calling cheaper (and likewise faster).
+MUCH_LESS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the rules look at."""
+
+    comparison: Comparison
+    settings: DecideSpec
+    findings: Sequence[Finding]
+    structured: frozenset[str]  # candidates with an output schema
+
+    def scored(self, *methods: Method) -> list[CandidateFigures]:
+        """Candidates with an accuracy, the best first; of some methods, or of any."""
+        found = [one for one in self.comparison.candidates if one.accuracy is not None]
+        chosen = [one for one in found if not methods or one.method in methods]
+        return sorted(chosen, key=lambda one: -(one.accuracy or 0.0))
+
+    def pair(self, a: str, b: str) -> tuple[PairFigures, float, Verdict]:
+        """The pair, the difference a − b, and the verdict on `a`."""
+        for pair in self.comparison.pairs:
+            if (pair.a, pair.b) == (a, b):
+                return pair, pair.difference or 0.0, pair.verdict
+            if (pair.a, pair.b) == (b, a):
+                opposite: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+                return pair, -(pair.difference or 0.0), opposite.get(pair.verdict, pair.verdict)
+        raise KeyError((a, b))
+
+
+Rule = Callable[[Case], RuleTrace]
+
+
+def decide(
+    comparison: Comparison,
+    settings: DecideSpec,
+    findings: Sequence[Finding] = (),
+    structured: frozenset[str] = frozenset(),
+) -> Decision:
+    """Choose, or say that nothing is decided (`choose` None)."""
+    case = Case(comparison, settings, findings, structured)
+    return Decision(
+        choose=_choose(case),
+        rules=tuple(rule(case) for rule in RULES),
+        warnings=tuple(_warnings(case)),
+        break_even=(),
+    )
+
+
+def _choose(case: Case) -> str | None:
+    """From the least effort up: a candidate takes the place of the chosen one only if it is shown better."""
+    able = [one for one in case.scored() if one.n_scored >= FEWEST]
+    by_effort = sorted(able, key=lambda one: (EFFORT[one.method], one.cost_per_1k_usd or 0))
+    chosen: CandidateFigures | None = None
+    for one in by_effort:
+        if chosen is None or case.pair(one.name, chosen.name)[2] == "better":
+            chosen = one
+    return chosen.name if chosen else None
+
+
+def _prompt_reaches_target(case: Case) -> RuleTrace:
+    """A good prompt is enough from the target (80 %) on."""
+    best = next(iter(case.scored("prompt", "few-shot", "rag")), None)
+    if best is None or best.interval is None:
+        return RuleTrace("prompt-reaches-target", False, "no prompt or RAG candidate was scored")
+    fired = best.interval.low >= case.settings.target
+    return RuleTrace("prompt-reaches-target", fired, f"{_accuracy(best)}; target {_percent(case.settings.target)}")
+
+
+def _below_target(case: Case) -> RuleTrace:
+    """Below the target with a good prompt: a candidate for fine-tuning, if no tuned one is there yet."""
+    best = next(iter(case.scored("prompt", "few-shot", "rag")), None)
+    if best is None or best.interval is None:
+        return RuleTrace("fine-tuning-candidate", False, "no prompt or RAG candidate was scored")
+    sure = best.interval.high < case.settings.target
+    said = "" if sure or best.interval.low >= case.settings.target else "; not decided: the interval holds the target"
+    return RuleTrace("fine-tuning-candidate", sure, f"{_accuracy(best)}; target {_percent(case.settings.target)}{said}")
+
+
+def _new_knowledge(case: Case) -> RuleTrace:
+    """Retrieval shown better than prompting: the task needs knowledge that the model lacks."""
+    return _best_against("new-knowledge", case, ("rag", "fine-tuned+rag"), ("prompt", "few-shot", "fine-tuned"))
+
+
+def _style(case: Case) -> RuleTrace:
+    """Fine-tuning shown better than every prompt and RAG: style or format that prompting doesn't reach."""
+    return _best_against("fine-tuning-adopted", case, ("fine-tuned", "fine-tuned+rag"), ("prompt", "few-shot", "rag"))
+
+
+def _no_improvement(case: Case) -> RuleTrace:
+    """Tuned, and not shown better on held-out data: no improvement, don't adopt."""
+    adopted = _style(case)
+    tuned = case.scored("fine-tuned", "fine-tuned+rag")
+    others = case.scored("prompt", "few-shot", "rag")
+    fired = bool(tuned and others) and not adopted.fired
+    return RuleTrace(
+        "no-improvement", fired, f"{adopted.evidence}; no improvement: don't adopt" if fired else adopted.evidence
+    )
+
+
+def _floor_wins(case: Case) -> RuleTrace:
+    """No model is shown better than a classical classifier: nothing more is worth its cost."""
+    floors, models = case.scored("floor"), case.scored("prompt", "few-shot", "rag", "fine-tuned", "fine-tuned+rag")
+    if not floors or not models:
+        return RuleTrace("floor-wins", False, "needs a floor and a model candidate")
+    verdicts = [(one, *case.pair(one.name, floors[0].name)) for one in models]
+    better = [one for one, _, _, said in verdicts if said == "better"]
+    best, pair, difference, said = verdicts[0]
+    return RuleTrace("floor-wins", not better, _versus(best.name, floors[0].name, pair, difference, said))
+
+
+def _structured_output(case: Case) -> RuleTrace:
+    """A fixed format reached by a schema in the prompt's request: no tuning for format."""
+    with_schema = [one for one in case.scored() if one.name in case.structured]
+    without = [one for one in case.scored("prompt", "few-shot") if one.name not in case.structured]
+    if not with_schema or not without:
+        return RuleTrace("structured-output", False, "needs a candidate with an output schema and one without")
+    pair, difference, said = case.pair(with_schema[0].name, without[0].name)
+    return RuleTrace(
+        "structured-output", said == "better", _versus(with_schema[0].name, without[0].name, pair, difference, said)
+    )
+
+
+def _distil(case: Case) -> RuleTrace:
+    """As good as the best and at most half as dear or as slow: distilled or smaller is enough."""
+    ranked = case.scored()
+    for one in ranked[1:]:
+        best = ranked[0]
+        pair, difference, said = case.pair(one.name, best.name)
+        if said != "equivalent":
+            continue
+        costs = (one.cost_per_1k_usd, best.cost_per_1k_usd)
+        medians = (one.latency_s.p50 if one.latency_s else None, best.latency_s.p50 if best.latency_s else None)
+        for what, mine, its in (("cost", *map(_float, costs)), ("latency", *medians)):
+            if mine is not None and its and mine <= MUCH_LESS * its:
+                evidence = (
+                    f"{_versus(one.name, best.name, pair, difference, said)}; {what} {mine:.3g} against {its:.3g}"
+                )
+                return RuleTrace("smaller-is-enough", True, evidence)
+    return RuleTrace("smaller-is-enough", False, "no candidate is equivalent to the best at half its cost or latency")
+
+
+def _undecided(case: Case) -> RuleTrace:
+    """The two best can't be told apart yet, nor shown equivalent."""
+    ranked = case.scored()
+    if len(ranked) < 2:
+        return RuleTrace("not-decided", False, "needs two scored candidates")
+    best, second = ranked[:2]
+    pair, difference, said = case.pair(best.name, second.name)
+    evidence = _versus(best.name, second.name, pair, difference, said)
+    if said == "not decided" and pair.n:
+        more = examples_to_decide(difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
+        evidence += f"; about {more:,} examples would show it" if more else ""
+    return RuleTrace("not-decided", said == "not decided", evidence)
+
+
+RULES: tuple[Rule, ...] = (
+    _prompt_reaches_target, _below_target, _new_knowledge, _structured_output, _style, _no_improvement,
+    _distil, _floor_wins, _undecided,
+)  # fmt: skip
+
+
+def _warnings(case: Case) -> list[Warned]:
+    found = [
+        Warned(finding.id, finding.message) for finding in case.findings if finding.severity in {"error", "warning"}
+    ]
+    for one in case.comparison.candidates:
+        if one.n_failed > MANY_FAILED * one.n:
+            cause = next(iter(one.failures), "no answer")
+            found.append(
+                Warned(
+                    "many-failed",
+                    f"{one.name}: {one.n_failed} of {one.n} rows failed ({cause}); its accuracy is of the rest",
+                )
+            )
+        if one.attempts_cost_unknown and one.cost_usd is not None:
+            found.append(
+                Warned(
+                    "cost-unknown",
+                    f"{one.name}: {one.attempts_cost_unknown} attempts were sent and their cost isn't known",
+                )
+            )
+    methods = {one.method for one in case.comparison.candidates}
+    if methods & TUNED and not methods & PROMPTED:
+        found.append(Warned("fine-tuning-first", "a tuned candidate and no prompt beside it: try the prompt first"))
+    return found
+
+
+def _best_against(id_: str, case: Case, these: tuple[Method, ...], those: tuple[Method, ...]) -> RuleTrace:
+    """Fired: the best of `these` is shown better than every one of `those`."""
+    best, others = next(iter(case.scored(*these)), None), case.scored(*those)
+    if best is None or not others:
+        return RuleTrace(id_, False, f"needs a candidate of {' or '.join(these)} and one of {' or '.join(those)}")
+    fired = all(case.pair(best.name, other.name)[2] == "better" for other in others)
+    pair, difference, said = case.pair(best.name, others[0].name)
+    return RuleTrace(id_, fired, _versus(best.name, others[0].name, pair, difference, said))
+
+
+def _versus(a: str, b: str, pair: PairFigures, difference: float, said: Verdict) -> str:
+    if pair.interval is None or pair.p_adjusted is None:
+        return f"{a} against {b}: no shared examples"
+    low, high = pair.interval.low, pair.interval.high
+    if pair.a != a:
+        low, high = -high, -low
+    return (
+        f"{a} against {b}: {100 * difference:+.1f} points ({100 * low:.1f} to {100 * high:.1f},"
+        f" n {pair.n}, p {pair.p_adjusted:.2g}): {said}"
+    )
+
+
+def _accuracy(one: CandidateFigures) -> str:
+    assert one.accuracy is not None and one.interval is not None
+    return f"{one.name}: {_percent(one.accuracy)} ({100 * one.interval.low:.0f}–{100 * one.interval.high:.0f}, n {one.n_scored})"
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"

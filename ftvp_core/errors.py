@@ -1,0 +1,55 @@
+"""Every error that ftvp raises on purpose.
+
+FtvpError
+├── UserError          the user's file or setting is wrong: nothing has been sent (exit status 1)
+├── RunStopped         a run ended before all of it was done; what finished is kept (exit status 2)
+└── CallFailed         one call to a model gave no answer; the runner decides what follows
+"""
+
+from typing import Literal
+
+
+class FtvpError(Exception):
+    """Base. Its text is one line: what is wrong, where, what was found, what to do."""
+
+
+class UserError(FtvpError):
+    """The user's file or setting is wrong; raised before any call."""
+
+    def __init__(self, where: str, what: str, remedy: str = "") -> None:
+        """`where` names file, key, row or column; `remedy` says what to do, if that isn't plain."""
+        line = f"{where}: {what}" + (f"; {remedy}" if remedy else "")
+        super().__init__(" ".join(line.split()))
+
+
+class RunStopped(FtvpError):
+    """A run, or one provider's part of it, ended early. The text is the cause."""
+
+
+#: What became of a request that brought no answer. `refused`: the server said no, nothing is billed.
+#: `unknown`: sent, and what the server did with it can't be known. `unsent`: it never left.
+Outcome = Literal["refused", "unknown", "unsent"]
+
+
+class CallFailed(FtvpError):
+    """One attempt gave no answer."""
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        outcome: Outcome,
+        retry: bool = False,
+        retry_after_s: float | None = None,
+        stops_provider: bool = False,
+        status: int | None = None,
+        latency_s: float | None = None,
+    ) -> None:
+        """`retry`: another try may succeed. `stops_provider`: no request to it can (bad key, no quota)."""
+        super().__init__(cause)
+        self.outcome: Outcome = outcome
+        self.retry = retry
+        self.retry_after_s = retry_after_s
+        self.stops_provider = stops_provider
+        self.status = status
+        self.latency_s = latency_s

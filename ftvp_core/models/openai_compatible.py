@@ -1,0 +1,214 @@
+"""Any server that speaks OpenAI's chat completions, over aiohttp.
+
+aiohttp because the openai client and httpx rescan their connection pool for each request: 2-3 ms of CPU,
+and at 64 in flight a reported p95 of 295 ms for a true 100. Retries, back-off and budget are the runner's.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ftvp_core.errors import CallFailed
+from ftvp_core.types import Answer, Request, Usage
+
+OPENAI = "https://api.openai.com/v1"
+#: Statuses that no retry and no other row can change: the key, the account or the model is wrong.
+HOPELESS = {401, 402, 403, 404, 405}
+#: Statuses after which another try may succeed.
+TRANSIENT = {408, 409, 425, 429}
+
+
+class OpenAICompatible:
+    """One model on one server. Make it inside a running event loop, close it there."""
+
+    def __init__(self, base_url: str, model: str, api_key: str | None) -> None:
+        self.identity = f"{base_url.rstrip('/')}#{model}"
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._model = model
+        # OpenAI itself has renamed the key and refuses the old one for its newer models.
+        self._limit_key = "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            connector=aiohttp.TCPConnector(limit=0),  # the runner limits what is in flight
+            timeout=aiohttp.ClientTimeout(total=None),  # the deadline is an attempt's, set in `answer`
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def answer(self, request: Request, timeout_s: float) -> Answer:
+        """Send one request. Raises CallFailed, which says whether the server may have billed it."""
+        body = json.dumps(self._body(request), ensure_ascii=False).encode()
+        started = time.perf_counter()
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.post(self._url, data=body, headers={"Content-Type": "application/json"}) as response,
+            ):
+                if response.status != 200:
+                    raise _refused(response.status, response.headers.get("Retry-After"), await _text(response))
+                if request.stream:
+                    return await _streamed(response, started)
+                raw = await response.read()
+                latency_s = time.perf_counter() - started
+        except TimeoutError:
+            raise CallFailed(
+                f"no answer within {timeout_s:g} s", outcome="unknown", retry=True, latency_s=timeout_s
+            ) from None
+        except aiohttp.ClientConnectorError as error:
+            raise CallFailed(
+                f"can't connect ({error.os_error.strerror or error.os_error})", outcome="unsent", retry=True
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
+        return _parsed(raw, latency_s)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [message._asdict() for message in request.messages],
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            self._limit_key: request.max_tokens,
+        }
+        if request.seed is not None:
+            body["seed"] = request.seed
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if request.output_schema is not None:
+            schema = {"name": "answer", "schema": request.output_schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if request.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return body
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _refused(status: int, wait: str | None, text: str) -> CallFailed:
+    no_quota = "insufficient_quota" in text
+    return CallFailed(
+        f"HTTP {status}{': ' + message if (message := _message(text)) else ''}",
+        outcome="refused",
+        retry=(status in TRANSIENT or status >= 500) and not no_quota,
+        retry_after_s=retry_after(wait),
+        stops_provider=status in HOPELESS or no_quota,
+        status=status,
+    )
+
+
+async def _text(response: aiohttp.ClientResponse) -> str:
+    return (await response.content.read(4096)).decode(errors="replace")
+
+
+def _message(text: str) -> str:
+    """The server's own words for an error, one short line."""
+    try:
+        loaded = json.loads(text)
+        error = loaded.get("error", loaded)
+        said = error.get("message", "") if isinstance(error, dict) else error
+    except (json.JSONDecodeError, AttributeError):
+        said = text
+    return " ".join(str(said).split())[:200]
+
+
+def _parsed(raw: bytes, latency_s: float) -> Answer:
+    try:
+        body = json.loads(raw)
+        choice = body["choices"][0]
+        message = choice["message"]
+    except (ValueError, LookupError, TypeError):
+        raise CallFailed(
+            "the answer isn't a chat completion", outcome="unknown", retry=True, latency_s=latency_s
+        ) from None
+    return _answer(
+        message.get("content"),
+        message.get("refusal"),
+        reason=choice.get("finish_reason"),
+        usage=body.get("usage"),
+        latency_s=latency_s,
+    )
+
+
+async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
+    parts: list[str] = []
+    first = reason = usage = None
+    complete = False
+    async for data in _events(response):
+        if data == "[DONE]":
+            complete = True
+            continue
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            raise CallFailed("the stream isn't JSON", outcome="unknown", retry=True) from None
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices") or ():
+            text = (choice.get("delta") or {}).get("content")
+            if text:
+                first = first if first is not None else time.perf_counter() - started
+                parts.append(text)
+            reason = choice.get("finish_reason") or reason
+    if not complete and reason is None:
+        raise CallFailed("the stream ended early", outcome="unknown", retry=True)
+    latency_s = time.perf_counter() - started
+    return _answer("".join(parts), None, reason=reason, usage=usage, latency_s=latency_s, ttft_s=first)
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
+    """The data of server-sent events."""
+    async for line in response.content:
+        if line.startswith(b"data:"):
+            yield line[5:].strip().decode()
+
+
+def _answer(
+    content: Any, refusal: Any, *, reason: str | None, usage: Any, latency_s: float, ttft_s: float | None = None
+) -> Answer:
+    """A refusal is an answer (and hardly a right one); null content without one is none."""
+    tokens = _usage(usage)
+    text = content if content is not None else refusal
+    if not isinstance(text, str):
+        raise NoContent(tokens, latency_s)
+    # JSON can escape half a surrogate pair, which is no text: it is shown as U+FFFD, like any broken byte.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Answer(text, tokens, latency_s, ttft_s, finish_reason=reason)
+
+
+class NoContent(CallFailed):
+    """The server answered, and maybe billed, without content. Not tried again: it would be billed again."""
+
+    def __init__(self, usage: Usage, latency_s: float) -> None:
+        super().__init__("the answer has no content", outcome="unknown", latency_s=latency_s)
+        self.usage = usage
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    return Usage(_count(usage.get("prompt_tokens")), cached or 0, _count(usage.get("completion_tokens")))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

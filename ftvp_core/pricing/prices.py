@@ -1,0 +1,106 @@
+"""What a request costs, in Decimal USD, and where the price comes from.
+
+In this order: the comparison file's own prices, our dated table, genai-prices' dated table. A model found in
+none of them is unpriced: its cost is unknown, not 0.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib import resources
+from typing import Protocol
+
+import yaml
+
+from ftvp_core.spec import Candidate, Spec, TokenPrice
+from ftvp_core.types import Usage
+
+MILLION = Decimal(1_000_000)
+HOUR_S = Decimal(3600)
+
+
+class Pricer(Protocol):
+    @property
+    def source(self) -> str:
+        """Where the price comes from and of which day it is."""
+        ...
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        """USD for one request; None where its usage isn't known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PerToken:
+    price: TokenPrice
+    source: str
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        if usage.input is None or usage.output is None:
+            return None
+        cached = usage.cached_input or 0
+        of_cached = self.price.cached_input if self.price.cached_input is not None else self.price.input
+        fresh = usage.input - cached
+        return (fresh * self.price.input + cached * of_cached + usage.output * self.price.output) / MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A model that genai-prices knows. Each request is priced alone: summed tokens reach long-context tiers."""
+
+    provider: str
+    model: str
+    source: str
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        from genai_prices import Usage as Tokens
+        from genai_prices import calc_price
+
+        if usage.input is None or usage.output is None:
+            return None
+        tokens = Tokens(input_tokens=usage.input, cache_read_tokens=usage.cached_input or 0, output_tokens=usage.output)
+        return calc_price(tokens, self.model, provider_id=self.provider).total_price
+
+
+def pricer(candidate: Candidate, spec: Spec) -> Pricer | None:
+    """The price of a candidate's tokens; None: unpriced."""
+    if candidate.model is None or candidate.provider == "local":
+        return None
+    own = spec.prices.of(candidate.model)
+    if own is not None:
+        return PerToken(own, "the comparison file")
+    provider, model = candidate.provider or "", candidate.model_name
+    for row in _table():
+        if row["provider"] == provider and (model == row["model"] or model.startswith(f"{row['model']}:")):
+            price = TokenPrice(input=row["input"], cached_input=row["cached_input"], output=row["output"])
+            return PerToken(price, f"{row['source']}, {row['dated']}")
+    return _dated(provider, model)
+
+
+def reserve(price: Pricer, prompt: str, max_tokens: int) -> Decimal:
+    """The most that one attempt can cost: no token is shorter than a byte."""
+    cost = price.cost(Usage(len(prompt.encode()), 0, max_tokens))
+    return cost if cost is not None else Decimal(0)
+
+
+def machine_cost(seconds: float, per_hour: Decimal) -> Decimal:
+    """A local machine's time at the price of its hour."""
+    return Decimal(str(seconds)) * per_hour / HOUR_S
+
+
+def _dated(provider: str, model: str) -> Dated | None:
+    from importlib.metadata import version
+
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+
+    try:
+        calc_price(Tokens(input_tokens=1, output_tokens=1), model, provider_id=provider)
+    except LookupError:
+        return None
+    return Dated(provider, model, f"genai-prices {version('genai-prices')}")
+
+
+def _table() -> list[dict[str, str]]:
+    text = resources.files(__package__).joinpath("table.yaml").read_text(encoding="utf-8")
+    rows: list[dict[str, str]] = yaml.safe_load(text)
+    return rows

@@ -1,0 +1,61 @@
+"""Figures as people say them: `71 % (66–76)`, `$0.41`, `0.32 s`, `1.2 k`. Three significant digits at most."""
+
+from decimal import Decimal
+
+from ftvp_core.types import CandidateFigures, Interval
+
+UNKNOWN = "–"
+
+
+def percent(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.0f} %"
+
+
+def accuracy(one: CandidateFigures) -> str:
+    return with_interval(one.accuracy, one.interval)
+
+
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    if value is None or interval is None:
+        return UNKNOWN
+    return f"{100 * value:.0f} % ({100 * interval.low:.0f}–{100 * interval.high:.0f})"
+
+
+def points(value: float | None, interval: Interval | None = None) -> str:
+    if value is None:
+        return UNKNOWN
+    said = f"{100 * value:+.0f}".replace("-", "−")
+    if interval is None:
+        return said
+    low, high = (f"{100 * bound:.0f}".replace("-", "−") for bound in (interval.low, interval.high))
+    return f"{said} ({low} to {high})"
+
+
+def dollars(value: Decimal | float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    amount = float(value)
+    return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${_significant(amount)}"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value * 1000:.2g} ms" if value < 0.01 else f"{_significant(value)} s"
+
+
+def count(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{_significant(value / size)}{unit}"
+    return f"{value:.0f}"
+
+
+def _significant(value: float) -> str:
+    """Two or three significant digits, never in scientific notation."""
+    if value >= 100:
+        return f"{value:.0f}"
+    digits = f"{value:.2g}" if value < 10 else f"{value:.3g}"
+    return digits if "e" not in digits else f"{Decimal(digits):f}"

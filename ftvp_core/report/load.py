@@ -1,0 +1,117 @@
+"""A stored run, read into a Report: its comparison and its decision, whatever state it is in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+
+from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, compare
+from ftvp_core.data.checks import check
+from ftvp_core.data.examples import from_json
+from ftvp_core.decision.rules import decide
+from ftvp_core.spec import Spec, parse
+from ftvp_core.store.store import RunRow, Store
+from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    run: RunRow
+    spec: Spec
+    eval_set: ExampleSet
+    comparison: Comparison
+    decision: Decision
+    latencies_s: dict[str, list[float]]  # by candidate, what its quantiles are of
+
+
+def load_report(store: Store, run_id: str) -> Report:
+    """Read and compare. Raises UserError where there is no such run."""
+    run = store.run(run_id)
+    spec = parse(run.spec, f"run {run.id}")
+    eval_set = from_json(store.body(run.eval_set))
+    train_set = from_json(store.body(run.train_set)) if run.train_set else None
+    arms = _arms(store, run, spec, eval_set)
+    named, points = arms[: len(spec.candidates)], iter(arms[len(spec.candidates) :])
+    sweeps = [
+        SweepPoints(sweep.candidate, sweep.over, [(value, next(points)) for value in sweep.values])
+        for sweep in spec.sweeps
+    ]
+    comparison = compare(
+        named, _clusters(eval_set.examples), [example.tags for example in eval_set.examples], spec.decide.margin, sweeps
+    )
+    structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
+    decision = decide(comparison, spec.decide, check(eval_set, train_set), structured)
+    latencies = {arm.name: arm.latency_s[~np.isnan(arm.latency_s)].tolist() for arm in named}
+    return Report(run, spec, eval_set, comparison, decision, latencies)
+
+
+def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[ArmResults]:
+    candidates = spec.arms()
+    n, repeats = len(eval_set.examples), spec.run.repeats
+    by_arm: dict[int, list[Row[Any]]] = {at: [] for at in range(len(candidates))}
+    for row in store.results(run.id, texts=False):
+        by_arm[row.arm].append(row)
+    tagged = any(example.tags for example in eval_set.examples)
+    ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(candidates))}
+    for row in store.ledger_sums(run.id, by_example=tagged):
+        ledger[row.arm].append(_ledger_row(row, tagged))
+    probes = store.probes(run.id)
+    out = []
+    for at, candidate in enumerate(candidates):
+        arm = _arm_results(by_arm[at], n, repeats, probes.get(at))
+        rows = ledger[at]
+        if candidate.recorded:
+            rows = [_recorded_row(row) for row in by_arm[at]]
+        out.append(ArmResults(candidate.name, candidate.method, candidate.model, ledger=rows, **arm))
+    return out
+
+
+def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence[float] | None) -> dict[str, Any]:
+    """Arrays with a place for every planned (example, repeat). A probe's latencies take the first places."""
+    size = n * repeats
+    grade, latency_s, ttft_s = (np.full(size, np.nan) for _ in range(3))
+    answered = np.zeros(size, dtype=bool)
+    request_usd: list[Decimal | None] = [None] * size
+    errors = ["not run"] * size
+    for row in rows:
+        at = row.example * repeats + row.repeat
+        answered[at] = row.answered
+        request_usd[at] = row.request_usd
+        errors[at] = row.error or ""
+        for array, value in ((grade, row.grade), (latency_s, row.latency_s), (ttft_s, row.ttft_s)):
+            if value is not None:
+                array[at] = value
+    if probe is not None:
+        latency_s[: len(probe)] = probe[:size]
+    return {
+        "example": np.arange(size) // repeats,
+        "answered": answered,
+        "grade": grade,
+        "latency_s": latency_s,
+        "ttft_s": ttft_s,
+        "request_usd": request_usd,
+        "errors": errors,
+    }
+
+
+def _ledger_row(row: Row[Any], by_example: bool) -> LedgerRow:
+    return LedgerRow(
+        row.example if by_example else -1, row.attempts, row.other_attempts, row.cost_unknown, row.cost_usd,
+        Tokens(row.input, row.cached_input, row.output),
+    )  # fmt: skip
+
+
+def _recorded_row(row: Row[Any]) -> LedgerRow:
+    """What a recorded answer says of itself; nothing was sent for it now."""
+    tokens = Tokens(row.input_tokens, row.cached_tokens, row.output_tokens)
+    return LedgerRow(row.example, 0, 0, 0, row.request_usd, tokens)
+
+
+def _clusters(examples: Sequence[Example]) -> Any:
+    """A number for each example's group; an example without one is its own."""
+    number: dict[tuple[str, str | int], int] = {}
+    keys = [("group", one.group) if one.group is not None else ("row", at) for at, one in enumerate(examples)]
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)

@@ -1,0 +1,77 @@
+"""The sentences at the top: the answer first, and never more than the intervals allow."""
+
+from ftvp_core.analysis.paired import examples_to_decide
+from ftvp_core.report import figures
+from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, PairFigures
+
+_MINUS = "−"
+
+
+def summary(comparison: Comparison, decision: Decision) -> tuple[str, ...]:
+    """One to three sentences, plain text."""
+    scored = [one for one in comparison.candidates if one.accuracy is not None]
+    if not scored:
+        return ("No answer has been graded yet.",)
+    chosen = next((one for one in scored if one.name == decision.choose), None)
+    if chosen is None:
+        best = max(scored, key=lambda one: one.accuracy or 0.0)
+        return (f"Not decided: {best.n_scored} graded answers are too few to choose by.", *_answers(best))
+    others = [one for one in scored if one is not chosen]
+    return (
+        " ".join((*_answers(chosen, _baseline(chosen, others, comparison)), *_price(chosen, others))),
+        *_undecided(chosen, others, comparison),
+    )
+
+
+def _answers(one: CandidateFigures, compared: str = "") -> tuple[str, ...]:
+    assert one.interval is not None
+    low, high = 100 * one.interval.low, 100 * one.interval.high
+    return (f"{one.name} answers {figures.percent(one.accuracy)} right ({low:.0f}–{high:.0f}){compared}.",)
+
+
+def _baseline(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> str:
+    """Against the best of those that it is shown better than."""
+    for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
+        pair, sign = _pair(comparison, chosen.name, other.name)
+        shown = pair.verdict in {"better", "worse"} and pair.difference is not None
+        if shown and sign * (pair.difference or 0.0) > 0 and pair.interval is not None:
+            interval = pair.interval if sign > 0 else Interval(-pair.interval.high, -pair.interval.low)
+            low, high = 100 * interval.low, 100 * interval.high
+            return f", {100 * sign * (pair.difference or 0.0):.0f} points above {other.name} ({low:.0f}–{high:.0f})"
+    return ""
+
+
+def _price(chosen: CandidateFigures, others: list[CandidateFigures]) -> tuple[str, ...]:
+    parts = []
+    if chosen.cost_per_1k_usd is not None:
+        priced = [one for one in others if one.cost_per_1k_usd is not None]
+        beside = f" ({priced[0].name}: {figures.dollars(priced[0].cost_per_1k_usd)})" if priced else ""
+        parts.append(f"costs {figures.dollars(chosen.cost_per_1k_usd)} per 1,000{beside}")
+    if chosen.latency_s is not None:
+        parts.append(f"takes {figures.seconds(chosen.latency_s.p50)} (p95 {figures.seconds(chosen.latency_s.p95)})")
+    return (f"It {' and '.join(parts)}.",) if parts else ()
+
+
+def _undecided(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> tuple[str, ...]:
+    """The strongest rival that isn't told apart from the chosen one."""
+    for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
+        pair, sign = _pair(comparison, other.name, chosen.name)
+        if pair.verdict != "not decided" or pair.difference is None or pair.interval is None:
+            continue
+        interval = pair.interval if sign > 0 else Interval(-pair.interval.high, -pair.interval.low)
+        more = examples_to_decide(pair.difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
+        rows = f"; ~{figures.count(more - pair.n)} more rows" if more else ""
+        difference = figures.points(sign * pair.difference)
+        low, high = (f"{100 * bound:.0f}".replace("-", _MINUS) for bound in (interval.low, interval.high))
+        return (f"Not decided: {other.name} against {chosen.name} ({difference} points, {low} to {high}{rows}).",)
+    return ()
+
+
+def _pair(comparison: Comparison, a: str, b: str) -> tuple[PairFigures, int]:
+    """The pair and the sign that turns its figures into a − b."""
+    for pair in comparison.pairs:
+        if (pair.a, pair.b) == (a, b):
+            return pair, 1
+        if (pair.a, pair.b) == (b, a):
+            return pair, -1
+    raise KeyError((a, b))

@@ -1,0 +1,189 @@
+"""A Report as JSON and CSV (the contract's keys), and as the command line's table."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TextIO
+
+from ftvp_core.errors import UserError
+from ftvp_core.report import figures
+from ftvp_core.report.load import Report
+from ftvp_core.store.store import Store
+from ftvp_core.types import CandidateFigures, Interval, PairFigures, Slice
+
+EXAMPLE_COLUMNS = (
+    "id", "candidate", "input", "reference", "output", "grade", "latency_s", "input_tokens", "output_tokens",
+    "cost_usd", "error",
+)  # fmt: skip
+#: A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV Injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_json(report: Report) -> str:
+    """The contract's report: JSON numbers, unrounded."""
+    decision = asdict(report.decision)
+    for even in decision["break_even"]:
+        even["interval"] = _bounds(even["interval"])
+    loaded = {
+        "name": report.spec.name,
+        "run_id": report.run.id,
+        "state": report_state(report.run.state),
+        "eval_set": {"sha256": report.eval_set.sha256, "n": len(report.eval_set.examples)},
+        "candidates": [_candidate(one) for one in report.comparison.candidates],
+        "slices": [_slice(one) for one in report.comparison.slices],
+        "curves": [
+            {
+                "candidate": curve.candidate,
+                "over": curve.over,
+                "points": [{"value": point.value, **_point(point.figures)} for point in curve.points],
+            }
+            for curve in report.comparison.curves
+        ],
+        "pairs": [_pair(one) for one in report.comparison.pairs],
+        "decision": decision,
+    }
+    return json.dumps(loaded, ensure_ascii=False, indent=1, default=_number) + "\n"
+
+
+def report_state(state: str) -> str:
+    """A run's state in the report's three words."""
+    return state if state in {"done", "failed"} else "partial"
+
+
+def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
+    """One row an example and candidate (and repeat), header first; what wasn't run says so in `error`."""
+    yield EXAMPLE_COLUMNS
+    results = {(row.arm, row.example, row.repeat): row for row in store.results(report.run.id)}
+    for arm, candidate in enumerate(report.spec.candidates):
+        for position, example in enumerate(report.eval_set.examples):
+            for repeat in range(report.spec.run.repeats):
+                head = (example.id, candidate.name, example.input, " | ".join(example.references))
+                row = results.get((arm, position, repeat))
+                if row is None:
+                    yield (*head, "", "", "", "", "", "", f"not run: {report.run.cause or report.run.state}")
+                    continue
+                numbers = (row.grade, row.latency_s, row.input_tokens, row.output_tokens, row.request_usd)
+                yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "")
+
+
+def candidate_rows(report: Report) -> Iterator[tuple[str, ...]]:
+    """One row a candidate, header first, in the report's keys with a dot for what is inside."""
+    rows = [dict(_flat(_candidate(one))) for one in report.comparison.candidates]
+    yield tuple(rows[0])
+    for row in rows:
+        yield tuple(_cell(value) for value in row.values())
+
+
+def write_csv(rows: Iterable[Sequence[str]], to: TextIO) -> None:
+    """Formulas neutralised with an apostrophe; numbers, minus sign and all, stay numbers."""
+    writer = csv.writer(to, lineterminator="\n")
+    for row in rows:
+        writer.writerow([f"'{cell}" if cell.startswith(FORMULA) and not _is_number(cell) else cell for cell in row])
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    write_csv(rows, text)
+    return text.getvalue()
+
+
+def save(path: Path, text: str) -> None:
+    """Write a report whole or not at all. Raises UserError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+        part.replace(path)
+    except OSError as error:
+        raise UserError(str(path), f"can't be written ({error.strerror})", "name another file") from None
+
+
+def table(report: Report) -> str:
+    """The comparison for a terminal."""
+    from tabulate import tabulate
+
+    chosen = report.decision.choose
+    rows = [
+        (
+            f"{'→ ' if one.name == chosen else '  '}{one.name}", one.method, figures.accuracy(one),
+            figures.seconds(one.latency_s.p50 if one.latency_s else None),
+            figures.seconds(one.latency_s.p95 if one.latency_s else None),
+            figures.dollars(one.cost_per_1k_usd), one.attempts, one.n_failed, one.n_ungraded,
+        )
+        for one in report.comparison.candidates
+    ]  # fmt: skip
+    headers = ("candidate", "method", "accuracy (95 %)", "p50", "p95", "per 1,000", "attempts", "failed", "ungraded")
+    right = ("left", "left", *("right",) * 7)
+    text: str = tabulate(
+        rows, headers, colalign=right, disable_numparse=True, tablefmt="simple", preserve_whitespace=True
+    )
+    return text
+
+
+def _candidate(one: CandidateFigures) -> dict[str, Any]:
+    keys = asdict(one)
+    del keys["failures"]
+    return {**keys, "interval": _bounds(one.interval), "retrieval": None}
+
+
+def _pair(one: PairFigures) -> dict[str, Any]:
+    keys = asdict(one)
+    del keys["a_only"], keys["b_only"]
+    return {**keys, "interval": _bounds(one.interval)}
+
+
+def _slice(one: Slice) -> dict[str, Any]:
+    return {
+        "tag": one.tag,
+        "candidates": [_candidate(each) for each in one.candidates],
+        "pairs": [_pair(each) for each in one.pairs],
+    }
+
+
+def _point(one: CandidateFigures) -> dict[str, Any]:
+    keys = _candidate(one)
+    return {key: keys[key] for key in ("accuracy", "interval", "latency_s", "tokens", "cost_per_1k_usd")}
+
+
+def _bounds(interval: Interval | dict[str, float] | None) -> list[float] | None:
+    if interval is None:
+        return None
+    return [interval["low"], interval["high"]] if isinstance(interval, dict) else [interval.low, interval.high]
+
+
+def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    parts = {"interval": ("low", "high"), "latency_s": ("p50", "p95", "p99"), "ttft_s": ("p50", "p95")}
+    for key, value in keys.items():
+        if key == "retrieval":
+            continue
+        if key in parts or isinstance(value, dict):
+            inside = (
+                dict(zip(parts[key], value, strict=True))
+                if isinstance(value, list)
+                else value or dict.fromkeys(parts[key])
+            )
+            yield from _flat({one: inside.get(one) for one in parts.get(key, inside)}, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(type(value).__name__)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,262 @@
+"""Everything a run needs, checked before the first call: data, prompts, prices, keys, graders."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from ftvp_core import grading
+from ftvp_core.candidates.prompt import Render, as_json, renderer
+from ftvp_core.data.checks import labels_of
+from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
+from ftvp_core.data.rows import Table, read_table
+from ftvp_core.errors import UserError
+from ftvp_core.models import LocalModel, RemoteModel
+from ftvp_core.models.recorded import read_recorded
+from ftvp_core.pricing.prices import Pricer, pricer, reserve
+from ftvp_core.spec import Candidate, ProviderSpec, Spec, dump, parse
+from ftvp_core.store.store import RunRow, Store
+from ftvp_core.types import ExampleSet, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The data of a comparison, as read. `recorded` by candidate."""
+
+    eval_set: ExampleSet
+    train_set: ExampleSet | None
+    recorded: Mapping[str, Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A candidate, ready to run. `price` is None where a request's price isn't known, or nothing is sent."""
+
+    candidate: Candidate
+    render: Render
+    price: Pricer | None
+
+    @property
+    def is_remote(self) -> bool:
+        return self.candidate.model is not None and self.candidate.provider != "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    spec: Spec
+    sources: Sources
+    arms: tuple[Arm, ...]
+    graders: grading.Graders
+    limit_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run may take at the most. `tokens` are counted as UTF-8 bytes ÷ 4, an estimate."""
+
+    calls: int
+    input_tokens: int
+    most_usd: Decimal | None
+
+
+def read_sources(spec: Spec, folder: Path) -> Sources:
+    """Read the files that a comparison names. Raises UserError."""
+    whole = to_examples(read_table(folder / spec.eval_set.path, spec.eval_set.encoding), spec.eval_set)
+    train_set = None
+    if spec.train_set:
+        train = spec.train_set
+        train_set = sampled(
+            to_examples(read_table(folder / train.path, train.encoding), train), train.limit, train.seed
+        )
+    recorded = {}
+    for candidate in spec.candidates:
+        if candidate.recorded:
+            recorded[candidate.name] = table = read_table(folder / candidate.recorded)
+            read_recorded(table, whole)
+    return Sources(sampled(whole, spec.eval_set.limit, spec.eval_set.seed), train_set, recorded)
+
+
+def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) -> Plan:
+    """Check what can be checked without a call. `limit_usd` replaces the file's. Raises UserError."""
+    limit_usd = limit_usd if limit_usd is not None else spec.run.max_cost_usd
+    arms = []
+    for candidate in spec.arms():
+        where = f"candidate {candidate.name}"
+        _check_supported(candidate, where)
+        if candidate.provider and candidate.provider != "local":
+            api_key(_provider(candidate, spec), where)
+        render = renderer(candidate, where, sources.eval_set, sources.train_set, spec.run.seed)
+        render(sources.eval_set.examples[0])
+        arms.append(Arm(candidate, render, pricer(candidate, spec)))
+    _check_limit(arms, limit_usd)
+    graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
+    return Plan(spec, sources, tuple(arms), graders, limit_usd)
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
+    calls = tokens = 0
+    most: Decimal | None = Decimal(0)
+    repeats = plan.spec.run.repeats
+    for arm in plan.arms:
+        if not arm.is_remote:
+            continue
+        for example in plan.sources.eval_set.examples:
+            request = arm.render(example)
+            prompt = as_json(request.messages)
+            calls += repeats
+            tokens += repeats * (len(prompt.encode()) // 4)
+            if arm.price is None:
+                most = None
+            elif most is not None:
+                most += repeats * reserve(arm.price, prompt, request.max_tokens)
+    return Estimate(calls, tokens, most)
+
+
+def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str]) -> str:
+    """Store the plan's data and a queued run."""
+    recorded = {
+        name: store.keep("recorded", name, len(table.rows), json.dumps(asdict(table)))
+        for name, table in plan.sources.recorded.items()
+    }
+    train_set = plan.sources.train_set
+    return store.create_run(
+        name=plan.spec.name,
+        spec=dump(plan.spec),
+        folder=str(folder),
+        eval_set=_keep_examples(store, plan.sources.eval_set),
+        train_set=_keep_examples(store, train_set) if train_set else None,
+        recorded=recorded,
+        versions=versions,
+        limit_usd=plan.limit_usd,
+    )
+
+
+def stored_plan(store: Store, run: RunRow) -> Plan:
+    """The plan of a stored run, from the store alone."""
+    train_set = from_json(store.body(run.train_set)) if run.train_set else None
+    recorded = {name: _table(store.body(key)) for name, key in run.recorded.items()}
+    sources = Sources(from_json(store.body(run.eval_set)), train_set, recorded)
+    return make_plan(parse(run.spec, f"run {run.id}"), sources, run.limit_usd)
+
+
+def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> None:
+    """Raises UserError when the file, or data that it names, isn't what the run began with."""
+    stored = parse(run.spec, f"run {run.id}")
+    new = "start a new run for the changed file, or resume without a file"
+    if stored != spec:
+        before, after = stored.model_dump(), spec.model_dump()
+        keys = ", ".join(key for key in before if before[key] != after[key])
+        raise UserError(f"run {run.id}", f"the file has changed since it started ({keys})", new)
+    for kind, now, key in (
+        ("eval_set", sources.eval_set, run.eval_set),
+        ("train_set", sources.train_set, run.train_set),
+    ):
+        if now is not None and key is not None and from_json(store.body(key)).sha256 != now.sha256:
+            raise UserError(f"run {run.id}", f"the data of {kind} has changed since it started", new)
+    for name, table in sources.recorded.items():
+        if _table(store.body(run.recorded[name])).sha256 != table.sha256:
+            raise UserError(f"run {run.id}", f"the recorded answers of {name} have changed since it started", new)
+
+
+def open_remote(arm: Arm, spec: Spec) -> RemoteModel:
+    """The arm's server. Call it inside the event loop that will use it."""
+    from ftvp_core.models.openai_compatible import OpenAICompatible
+
+    provider = _provider(arm.candidate, spec)
+    return OpenAICompatible(
+        provider.base_url, arm.candidate.model_name, api_key(provider, f"candidate {arm.candidate.name}")
+    )
+
+
+def open_local(arm: Arm, plan: Plan) -> LocalModel:
+    """The arm's model on this machine; training a floor takes seconds."""
+    candidate, sources = arm.candidate, plan.sources
+    if candidate.recorded:
+        return read_recorded(sources.recorded[candidate.name], None)
+    from ftvp_core.models.floor import Floor
+
+    assert candidate.floor is not None and sources.train_set is not None
+    return Floor(candidate.floor, sources.train_set.examples, plan.spec.run.seed)
+
+
+def api_key(provider: ProviderSpec, where: str) -> str | None:
+    """The provider's key, from the environment. Raises UserError when it is named and unset."""
+    if provider.api_key_env is None:
+        return None
+    key = os.environ.get(provider.api_key_env)
+    if not key:
+        raise UserError(
+            where, f"the environment variable {provider.api_key_env} is not set", "set it to the provider's key"
+        )
+    return key
+
+
+def cache_key(identity: str, request: Request, repeat: int) -> str:
+    """What makes two requests the same question: model, rendered messages, parameters, repeat."""
+    import hashlib
+
+    parameters = {
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": request.stop,
+        "stream": request.stream,
+        "output_schema": request.output_schema,
+        "repeat": repeat,
+    }
+    content = json.dumps([identity, as_json(request.messages), parameters], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _provider(candidate: Candidate, spec: Spec) -> ProviderSpec:
+    name = candidate.provider or ""
+    if name == "openai" and name not in spec.providers:
+        return ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+    return spec.providers[name]
+
+
+def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
+    """A limit is given exactly when prices are known. Local work is priced for comparison, not limited."""
+    for arm in arms:
+        if not arm.is_remote:
+            continue
+        where = f"candidate {arm.candidate.name}"
+        if arm.price is not None and limit_usd is None:
+            raise UserError(
+                where,
+                f"{arm.candidate.model} is priced and there is no cost limit",
+                "set run.max_cost_usd or --max-cost",
+            )
+        if arm.price is None and limit_usd is not None:
+            raise UserError(
+                where,
+                f"there is a cost limit and {arm.candidate.model} has no price",
+                f"add prices.{arm.candidate.model}: {{input: …, output: …}}",
+            )
+
+
+def _check_supported(candidate: Candidate, where: str) -> None:
+    """What the file may say and this version can't do yet is refused, never left out silently."""
+    missing = {
+        "tune": candidate.tune is not None,
+        "adapter": candidate.adapter is not None,
+        "retrieval": candidate.retrieval is not None,
+        "model: local/…": candidate.provider == "local",
+        "shots.select: nearest": candidate.shots is not None and candidate.shots.select == "nearest",
+    }
+    for key, asked in missing.items():
+        if asked:
+            raise UserError(where, f"{key} isn't built yet in this version")
+
+
+def _keep_examples(store: Store, examples: ExampleSet) -> str:
+    return store.keep("examples", examples.name, len(examples.examples), to_json(examples))
+
+
+def _table(body: str) -> Table:
+    keys = json.loads(body)
+    return Table(**{**keys, "columns": tuple(keys["columns"]), "rows": tuple(keys["rows"])})

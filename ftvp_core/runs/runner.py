@@ -1,0 +1,393 @@
+"""Runs a plan: every (candidate, example, repeat) once, every attempt in the ledger before it is sent.
+
+This machine's candidates go first, alone, so that their work doesn't disturb a server's latency; then the
+servers', interleaved example by example, so that a provider's slow hour doesn't fall on one candidate.
+
+A row that used up its tries is failed. A provider that can't answer at all (key, quota, down) is stopped: its
+rows stay unfinished, and a resume goes on with them.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from ftvp_core.candidates.prompt import as_json
+from ftvp_core.errors import CallFailed, RunStopped
+from ftvp_core.models import LocalModel, RemoteModel
+from ftvp_core.pricing.prices import machine_cost, reserve
+from ftvp_core.runs.ledger import Ledger
+from ftvp_core.runs.plan import Arm, Plan, cache_key, open_local, open_remote
+from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
+from ftvp_core.store.store import RunRow, Store
+from ftvp_core.types import Answer, Request, Usage
+
+#: Tries of one row, over all causes. With 30 % of calls refused, 7 in 100,000 rows use them up.
+TRIES = 8
+#: Back-off: full jitter under a doubling ceiling (AWS Architecture Blog, "Exponential Backoff And Jitter").
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+#: A provider that asks for a longer wait than this is stopped, visibly.
+LONGEST_RETRY_AFTER_S = 60.0
+#: Rows whose prompts are rendered and looked up in the cache at a time.
+WINDOW = 256
+#: A local model's latency: calls at batch 1, after a warm-up.
+PROBE_N, PROBE_WARM_UP = 20, 3
+BEAT_EVERY_S = 5.0
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class Work:
+    unit: Unit
+    request: Request
+    cache_key: str | None = None
+
+
+@dataclass(slots=True)
+class Server:
+    """One provider's health: rows that failed in a row, and why it was stopped."""
+
+    failed_in_a_row: int = 0
+    stopped: str | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    state: str
+    cause: str | None
+
+
+def run(plan: Plan, store: Store, run_id: str, progress: Progress, concurrency: int | None = None) -> Ended:
+    """Run, or go on with, a stored run until it ends. Raises UserError when another process works on it."""
+    before = store.run(run_id)
+    if before.state == "done":
+        return Ended("done", None)
+    store.lease(run_id)
+    store.settle_lost_attempts(run_id)
+    if before.state in {"partial", "failed", "cancelled"}:
+        store.forget_transient_failures(run_id)
+    runner = Runner(plan, store, before, progress, concurrency or plan.spec.run.concurrency)
+    try:
+        ended = asyncio.run(runner.run())
+    finally:
+        store.settle_lost_attempts(run_id)
+    store.finish(run_id, ended.state, ended.cause)
+    return ended
+
+
+@dataclass
+class Runner:
+    plan: Plan
+    store: Store
+    row: RunRow
+    progress: Progress
+    concurrency: int
+    _servers: dict[str, Server] = field(default_factory=dict)
+    _stopped: str | None = None
+    _under_way: int = 0
+    _done: int = 0
+
+    async def run(self) -> Ended:
+        """All arms, to their end or to what stops them."""
+        self._finished = self.store.finished(self.row.id)
+        self._tried = self.store.tried(self.row.id)
+        self._done = len(self._finished)
+        self._settled = asyncio.Event()
+        self.progress(self._done, self._total)
+        cancelled = False
+        async with Ledger(self.store, self.row.id) as self._ledger:
+            beat = asyncio.create_task(self._beat())
+            try:
+                await self._run_local()
+                await self._run_remote()
+            except RunStopped as stop:
+                self._stopped = str(stop)
+            except asyncio.CancelledError:
+                cancelled = True
+            finally:
+                beat.cancel()
+        return self._ended(cancelled)
+
+    @property
+    def _total(self) -> int:
+        spec = self.plan.spec
+        return len(self.plan.arms) * len(self.plan.sources.eval_set.examples) * spec.run.repeats
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_EVERY_S)
+            await asyncio.to_thread(self.store.beat, self.row.id)
+
+    def _ended(self, cancelled: bool) -> Ended:
+        answered = {row.arm for row in self.store.results(self.row.id, texts=False) if row.answered}
+        causes = [f"{name}: {server.stopped}" for name, server in self._servers.items() if server.stopped]
+        causes += [self._stopped] if self._stopped else []
+        causes += [
+            f"{arm.candidate.name}: no call was answered"
+            for at, arm in enumerate(self.plan.arms)
+            if at not in answered and not causes
+        ]
+        if cancelled:
+            return Ended("cancelled", "cancelled")
+        if not causes:
+            return Ended("done", None)
+        return Ended("partial" if answered else "failed", "; ".join(causes))
+
+    # Units
+
+    def _units(self, arms: Sequence[int]) -> Iterator[Unit]:
+        """What is unfinished, the arms side by side."""
+        for repeat in range(self.plan.spec.run.repeats):
+            for example in range(len(self.plan.sources.eval_set.examples)):
+                for arm in arms:
+                    if (arm, example, repeat) not in self._finished:
+                        yield Unit(arm, example, repeat)
+
+    def _work(self, unit: Unit) -> Work:
+        example = self.plan.sources.eval_set.examples[unit.example]
+        return Work(unit, self.plan.arms[unit.arm].render(example))
+
+    # This machine's candidates
+
+    async def _run_local(self) -> None:
+        for at, arm in enumerate(self.plan.arms):
+            if arm.is_remote:
+                continue
+            units = self._units([at])
+            first = next(units, None)
+            if first is None:
+                continue
+            model = await asyncio.to_thread(open_local, arm, self.plan)
+            batch = [first, *islice(units, model.batch_size - 1)]
+            while batch:
+                await self._run_batch(model, [self._work(unit) for unit in batch])
+                batch = list(islice(units, model.batch_size))
+            if model.works:
+                latency_s = await asyncio.to_thread(self._probe, model, at)
+                self.store.keep_probe(self.row.id, at, latency_s)
+
+    async def _run_batch(self, model: LocalModel, batch: Sequence[Work]) -> None:
+        intents = [Intent(work.unit, self._next_attempt(work.unit), Decimal(0), time.time()) for work in batch]
+        if model.works:
+            await self._ledger.write(*intents)
+        answers = await asyncio.to_thread(model.answer_batch, [work.request for work in batch])
+        per_hour = self.plan.spec.prices.machine_hour
+        entries: list[Outcome | ResultRow] = []
+        for work, intent, answer in zip(batch, intents, answers, strict=True):
+            if isinstance(answer, str):
+                entries.append(_failed(work, answer, transient=False))
+                continue
+            cost = answer.cost_usd
+            if cost is None and answer.machine_s is not None and per_hour is not None:
+                cost = machine_cost(answer.machine_s, per_hour)
+            if model.works:
+                entries.append(Outcome(intent, "answered", answer.usage, cost, answer.latency_s))
+            entries.append(self._answered(work, answer, cost))
+        await self._ledger.write(*entries)
+        self._count(len(batch))
+
+    def _probe(self, model: LocalModel, arm: int) -> list[float]:
+        """Seconds of single calls, one after another, warm."""
+        latency_s = []
+        examples = self.plan.sources.eval_set.examples
+        for at in range(PROBE_WARM_UP + PROBE_N):
+            request = self.plan.arms[arm].render(examples[at % len(examples)])
+            started = time.perf_counter()
+            model.answer_batch([request])
+            latency_s.append(time.perf_counter() - started)
+        return latency_s[PROBE_WARM_UP:]
+
+    # Servers' candidates
+
+    async def _run_remote(self) -> None:
+        arms = [at for at, arm in enumerate(self.plan.arms) if arm.is_remote]
+        if not arms:
+            return
+        models = {at: open_remote(self.plan.arms[at], self.plan.spec) for at in arms}
+        windows = self._windows(arms, models)
+        waiting: list[Work] = []
+
+        async def work() -> None:
+            while True:
+                if not waiting:
+                    window = next(windows, None)
+                    if window is None:
+                        return
+                    waiting.extend(reversed(window))
+                    continue
+                one = waiting.pop()
+                if self._server(one.unit.arm).stopped is None:
+                    await self._answer(one, models[one.unit.arm])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.concurrency, self._total - self._done)):
+                    group.create_task(work())
+        except* RunStopped as stops:
+            raise stops.exceptions[0] from None
+        finally:
+            for model in models.values():
+                await model.close()
+
+    def _windows(self, arms: Sequence[int], models: dict[int, RemoteModel]) -> Iterator[list[Work]]:
+        """Unfinished work, rendered; what the cache already has is finished on the way."""
+        units = self._units(arms)
+        while chunk := list(islice(units, WINDOW)):
+            window = [self._work(unit) for unit in chunk]
+            if self.plan.spec.run.cache:
+                for work in window:
+                    work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
+                window = self._without_cached(window)
+            if window:
+                yield window
+
+    def _without_cached(self, window: Sequence[Work]) -> list[Work]:
+        keys = [work.cache_key for work in window if work.cache_key]
+        cached = self.store.cached(keys, before=self.row.created_at)
+        hits: list[ResultRow] = []
+        missed = []
+        for work in window:
+            row = cached.get(work.cache_key or "")
+            if row is None:
+                missed.append(work)
+                continue
+            usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
+            answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
+            price = self.plan.arms[work.unit.arm].price
+            hits.append(self._answered(work, answer, price.cost(usage) if price else None) | {"from_cache": True})
+        if hits:
+            self.store.keep_results(self.row.id, hits)
+            self._count(len(hits))
+        return missed
+
+    async def _answer(self, work: Work, model: RemoteModel) -> None:
+        """One row: try until it is answered, used up, or its provider is stopped."""
+        arm, server = self.plan.arms[work.unit.arm], self._server(work.unit.arm)
+        most = reserve(arm.price, as_json(work.request.messages), work.request.max_tokens) if arm.price else Decimal(0)
+        for try_ in range(1, TRIES + 1):
+            intent = await self._intend(work.unit, most)
+            try:
+                answer = await model.answer(work.request, self.plan.spec.run.timeout_s)
+            except CallFailed as failure:
+                wait_s = _wait(failure, try_)
+                stops = failure.stops_provider or wait_s > LONGEST_RETRY_AFTER_S
+                gives_up = not stops and (not failure.retry or try_ == TRIES)
+                await self._settle(
+                    _failed_outcome(intent, failure, arm),
+                    _failed(work, str(failure), transient=failure.retry) if gives_up else None,
+                )
+                if stops:
+                    server.stopped = server.stopped or f"stopped after {failure}" + (
+                        f" (asks to wait {wait_s:.0f} s)" if not failure.stops_provider else ""
+                    )
+                if gives_up:
+                    self._note_failure(server, failure)
+                if stops or gives_up:
+                    return
+                await asyncio.sleep(wait_s)
+                if server.stopped:
+                    return
+            else:
+                server.failed_in_a_row = 0
+                cost = arm.price.cost(answer.usage) if arm.price else None
+                outcome = Outcome(intent, "answered", answer.usage, cost, answer.latency_s)
+                await self._settle(outcome, self._answered(work, answer, cost))
+                return
+
+    def _note_failure(self, server: Server, failure: CallFailed) -> None:
+        """As many failed rows one after another as run side by side: the provider is down."""
+        server.failed_in_a_row += 1
+        if server.failed_in_a_row >= max(self.concurrency, TRIES):
+            server.stopped = (
+                server.stopped or f"stopped after {server.failed_in_a_row} failed rows in a row ({failure})"
+            )
+
+    async def _intend(self, unit: Unit, most: Decimal) -> Intent:
+        """Commit the intent to send. Waits for budget that others hold; RunStopped when no one does."""
+        intent = Intent(unit, self._next_attempt(unit), most, time.time())
+        while True:
+            settled = self._settled  # taken before the write, so that what settles during it is seen
+            self._under_way += 1
+            if (await self._ledger.write(intent))[0]:
+                return intent
+            self._under_way -= 1
+            if self._under_way == 0:
+                limit = self.store.run(self.row.id).limit_usd
+                raise RunStopped(f"the cost limit of ${limit} leaves no room for the next call (at most ${most})")
+            await settled.wait()
+
+    async def _settle(self, outcome: Outcome, result: ResultRow | None) -> None:
+        await self._ledger.write(outcome, *([result] if result is not None else []))
+        self._tried[outcome.intent.unit] = outcome.intent.attempt
+        if result is not None:
+            self._count(1)
+        self._under_way -= 1
+        self._settled.set()
+        self._settled = asyncio.Event()
+
+    def _next_attempt(self, unit: Unit) -> int:
+        return self._tried.get(unit, 0) + 1
+
+    def _server(self, arm: int) -> Server:
+        return self._servers.setdefault(self.plan.arms[arm].candidate.provider or "", Server())
+
+    def _count(self, results: int) -> None:
+        self._done += results
+        self.progress(self._done, self._total)
+
+    def _answered(self, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
+        example = self.plan.sources.eval_set.examples[work.unit.example]
+        grade = self.plan.graders.grade(answer.output, example)
+        return _result(work) | {
+            "output": answer.output,
+            "finish_reason": answer.finish_reason,
+            "grade": grade.value,
+            "ungraded": grade.reason or None,
+            "latency_s": answer.latency_s,
+            "ttft_s": answer.ttft_s,
+            "input_tokens": answer.usage.input,
+            "cached_tokens": answer.usage.cached_input,
+            "output_tokens": answer.usage.output,
+            "request_usd": cost,
+        }
+
+
+def _result(work: Work) -> ResultRow:
+    """A result's row, every column there, so that rows of all kinds are written in one statement."""
+    empty: dict[str, Any] = dict.fromkeys(
+        (
+            "output", "error", "finish_reason", "grade", "ungraded", "latency_s", "ttft_s", "input_tokens",
+            "cached_tokens", "output_tokens", "request_usd",
+        )
+    )  # fmt: skip
+    return empty | {
+        **work.unit._asdict(),
+        "transient": False,
+        "from_cache": False,
+        "cache_key": work.cache_key,
+        "at": time.time(),
+    }
+
+
+def _failed(work: Work, cause: str, *, transient: bool) -> ResultRow:
+    return _result(work) | {"error": cause, "transient": transient, "cache_key": None}
+
+
+def _failed_outcome(intent: Intent, failure: CallFailed, arm: Arm) -> Outcome:
+    """A refused or unsent attempt costs nothing; of any other the cost is unknown, unless its usage came."""
+    usage: Usage = getattr(failure, "usage", Usage())
+    cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else arm.price.cost(usage) if arm.price else None
+    state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
+    return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
+
+
+def _wait(failure: CallFailed, try_: int) -> float:
+    """Seconds until the next try: what the server asked for, else a doubling back-off, both with jitter."""
+    if failure.retry_after_s is not None:
+        return failure.retry_after_s + random.uniform(0, 0.1)
+    return random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**try_))

@@ -1,0 +1,356 @@
+"""The comparison file (keys fixed by the contract), validated. Errors are one line with the key's path."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ftvp_core.errors import UserError
+from ftvp_core.types import Method
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Price = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, protected_namespaces=())
+
+
+class TrainSetSpec(Part):
+    path: str
+    input: str | None = None
+    reference: str | None = None
+    id: str | None = None
+    group: str | None = None
+    encoding: str | None = None
+    limit: int | None = Field(None, ge=1)
+    seed: int = 0
+
+
+class EvalSetSpec(TrainSetSpec):
+    gold: str | None = None
+
+
+class KnowledgeSpec(Part):
+    path: str
+    chunk_tokens: int = Field(256, ge=16)
+    overlap: int = Field(32, ge=0)
+
+
+class ProviderSpec(Part):
+    base_url: str = Field(pattern=r"^https?://")
+    api_key_env: str | None = None
+    batch: bool = False
+
+
+class TokenPrice(Part):
+    """USD per million tokens. `cached_input` is the input's price where it isn't given."""
+
+    input: Price
+    cached_input: Price | None = None
+    output: Price
+
+
+class Prices(BaseModel):
+    """The user's own prices: `provider/model` keys, and the hours of the machines."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, TokenPrice]
+    machine_hour: Price | None = None
+    gpu_hour: Price | None = None
+
+    def of(self, model: str) -> TokenPrice | None:
+        return self.__pydantic_extra__.get(model)
+
+
+class PromptSpec(Part):
+    system: str | None = None
+    user: str = "{input}"
+
+
+class Sampling(Part):
+    temperature: float = Field(0.0, ge=0, le=2)
+    max_tokens: int = Field(256, ge=1)
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    stream: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_stop_is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("stop"), str):
+            return {**value, "stop": [value["stop"]]}
+        return value
+
+
+class Shots(Part):
+    k: int = Field(ge=0)
+    select: Literal["random", "nearest"] = "random"
+
+
+class RetrievalSpec(Part):
+    top_k: int = Field(4, ge=1)
+    mode: Literal["dense", "lexical", "hybrid"] = "dense"
+    embedder: str = "default"
+    rerank: str | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    oracle: bool = False
+
+
+class TuneSpec(Part):
+    method: Literal["lora", "qlora", "full"] = "lora"
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: str | tuple[str, ...] = "all-linear"
+    learning_rate: float = Field(2e-4, gt=0)
+    batch_size: int = Field(4, ge=1)
+    max_length: int = Field(2048, ge=8)
+    epochs: float = Field(3, gt=0)
+    examples: int | None = Field(None, ge=1)
+    seed: int = 0
+    device: str = "auto"
+    force: bool = False
+    keep_leaked: bool = False
+
+
+class Candidate(Part):
+    """Who answers, and how it is asked. Exactly one of `model`, `recorded` and `floor` is given."""
+
+    name: Name
+    model: str | None = Field(None, pattern=r"^[^/]+/.+$")
+    recorded: str | None = None
+    floor: Literal["tfidf-svm", "nearest"] | None = None
+    prompt: PromptSpec = PromptSpec()
+    shots: Shots | None = None
+    retrieval: RetrievalSpec | None = None
+    output_schema: dict[str, Any] | None = None
+    sampling: Sampling = Sampling()
+    adapter: str | None = None
+    tune: TuneSpec | None = None
+
+    @model_validator(mode="after")
+    def one_source(self) -> Self:
+        given = [key for key in ("model", "recorded", "floor") if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"found {found}; give exactly one of model, recorded and floor")
+        if (self.tune or self.adapter) and self.provider != "local":
+            raise ValueError(f"tune and adapter need a local/… model; found {self.model}")
+        if self.tune and self.adapter:
+            raise ValueError("found tune and adapter; give one of them")
+        return self
+
+    @property
+    def provider(self) -> str | None:
+        """The part of `model` before its first slash."""
+        return self.model.partition("/")[0] if self.model else None
+
+    @property
+    def model_name(self) -> str:
+        """The part of `model` after its first slash."""
+        return self.model.partition("/")[2] if self.model else ""
+
+    @property
+    def method(self) -> Method:
+        if self.floor:
+            return "floor"
+        if self.recorded:
+            return "recorded"
+        if self.tune or self.adapter or self.model_name.startswith("ft:"):
+            return "fine-tuned+rag" if self.retrieval else "fine-tuned"
+        if self.retrieval:
+            return "rag"
+        return "few-shot" if self.shots and self.shots.k else "prompt"
+
+
+class Sweep(Part):
+    """One candidate, repeated with one of its numbers changed. `over` is the path to that number."""
+
+    candidate: str
+    over: str
+    values: tuple[int | float, ...] = Field(min_length=1)
+
+
+class RunSpec(Part):
+    concurrency: int = Field(32, ge=1, le=4096)
+    max_cost_usd: Price | None = None
+    repeats: int = Field(1, ge=1)
+    seed: int = 0
+    timeout_s: float = Field(60, gt=0)
+    cache: bool = True
+
+
+class DecideSpec(Part):
+    requests_per_month: int = Field(100_000, ge=1)
+    margin: float = Field(0.02, ge=0, le=1)
+    target: float = Field(0.80, ge=0, le=1)
+
+
+class Spec(Part):
+    name: Name = "comparison"
+    eval_set: EvalSetSpec
+    train_set: TrainSetSpec | None = None
+    knowledge: KnowledgeSpec | None = None
+    providers: dict[str, ProviderSpec] = {}
+    prices: Prices = Prices()
+    candidates: tuple[Candidate, ...] = Field(min_length=1)
+    graders: tuple[str | dict[str, Any], ...] = Field(("exact_match",), min_length=1)
+    sweeps: tuple[Sweep, ...] = ()
+    run: RunSpec = RunSpec()
+    decide: DecideSpec = DecideSpec()
+
+    @model_validator(mode="after")
+    def parts_fit_together(self) -> Self:
+        names = [candidate.name for candidate in self.candidates]
+        for at, candidate in enumerate(self.candidates):
+            where = f"candidates[{at}]"
+            if candidate.name in names[:at]:
+                raise ValueError(f"{where}.name: {candidate.name!r} is taken; give each candidate its own name")
+            if (candidate.floor or candidate.shots or candidate.tune) and not self.train_set:
+                key = "floor" if candidate.floor else "shots" if candidate.shots else "tune"
+                raise ValueError(f"{where}.{key}: it needs training rows; add a train_set")
+            if candidate.retrieval and not self.knowledge:
+                raise ValueError(f"{where}.retrieval: it needs passages; add knowledge")
+            if candidate.provider not in {None, "openai", "local", *self.providers}:
+                raise ValueError(
+                    f"{where}.model: found provider {candidate.provider!r}; add it under providers"
+                    f" (there: {', '.join(self.providers) or 'none'})"
+                )
+        for at, sweep in enumerate(self.sweeps):
+            if sweep.candidate not in names:
+                raise ValueError(
+                    f"sweeps[{at}].candidate: found {sweep.candidate!r}; expected one of {', '.join(names)}"
+                )
+            for value in sweep.values:
+                try:
+                    swept(self.by_name(sweep.candidate), sweep.over, value)
+                except (KeyError, ValidationError) as error:
+                    raise ValueError(
+                        f"sweeps[{at}].over: {sweep.over} = {value} is no setting of {sweep.candidate}"
+                    ) from error
+        return self
+
+    def by_name(self, name: str) -> Candidate:
+        return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def arms(self) -> tuple[Candidate, ...]:
+        """All that is run: the candidates in the file's order, then each sweep's points."""
+        points = (
+            swept(self.by_name(sweep.candidate), sweep.over, value) for sweep in self.sweeps for value in sweep.values
+        )
+        return (*self.candidates, *points)
+
+
+def swept(candidate: Candidate, over: str, value: float) -> Candidate:
+    """The candidate with the number at the dotted path `over` replaced. Raises KeyError, ValidationError."""
+    keys = candidate.model_dump()
+    *path, last = over.split(".")
+    part: Any = keys
+    for key in path:
+        if not isinstance(part, dict) or part.get(key) is None:
+            raise KeyError(over)
+        part = part[key]
+    if not isinstance(part, dict) or last not in part or over == "name":
+        raise KeyError(over)
+    part[last] = value
+    return Candidate(**{**keys, "name": f"{candidate.name} [{over}={value:g}]"})
+
+
+def parse(text: str, where: str) -> Spec:
+    """Read a comparison file's text. Raises UserError with `where`, the key's path and what to do."""
+    try:
+        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{where}{at}", f"not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(loaded, dict):
+        raise UserError(where, f"found {_kind(loaded)}; expected keys such as eval_set and candidates")
+    try:
+        return Spec.model_validate(loaded)
+    except ValidationError as error:
+        raise UserError(where, _one_line(error.errors(include_url=False), loaded)) from None
+
+
+def load(path: Path) -> Spec:
+    """Read a comparison file. Raises UserError."""
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"), str(path))
+    except UnicodeDecodeError as error:
+        raise UserError(str(path), f"not UTF-8 at byte {error.start}", "save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(str(path), f"can't be read ({error.strerror})", "check the path") from None
+
+
+def dump(spec: Spec) -> str:
+    """The file's text again, defaults left out, in the contract's order; `parse` gives the same Spec."""
+    text: str = yaml.safe_dump(spec.model_dump(mode="json", exclude_defaults=True), allow_unicode=True, sort_keys=False)
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose repeated keys are an error: the last one silently won otherwise."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _one_line(errors: Iterable[Mapping[str, Any]], loaded: Any) -> str:
+    first, *more = errors
+    path = _path(first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        allowed = _keys_beside(first["loc"])
+        near = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1)
+        message = "unknown key" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(allowed)}")
+    elif first["type"] == "missing":
+        message = "missing; add it"
+    elif first["type"] != "value_error":
+        message = f"found {_short(first['input'])}; {message[:1].lower()}{message[1:]}"
+    others = f" (and {len(more)} more)" if more else ""
+    return f"{path}: {message}{others}" if path else f"{message}{others}"
+
+
+def _path(location: Iterable[str | int]) -> str:
+    out = ""
+    for part in location:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
+    return out
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    """The known keys at an unknown key's place."""
+    schema: Any = Spec.model_json_schema()
+    part: Any = schema
+    for step in location[:-1]:
+        part = (
+            part.get("items", {})
+            if isinstance(step, int)
+            else part.get("properties", {}).get(step, part.get("additionalProperties") or {})
+        )
+        for choice in (part, *part.get("anyOf", ())):
+            if "$ref" in choice:
+                part = schema["$defs"][choice["$ref"].rsplit("/", 1)[1]]
+    return list(part.get("properties", {}))
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float | bool) or value is None else _kind(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _kind(value: Any) -> str:
+    return {dict: "keys", list: "a list", str: "text", type(None): "nothing"}.get(type(value), type(value).__name__)

@@ -1,0 +1,133 @@
+"""The tables. A change here comes with a migration in `migrations/versions` and a new HEAD."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+#: The newest migration: a new store is made at this state and stamped with it.
+HEAD = "0001"
+
+metadata = MetaData()
+
+PICO = Decimal(10) ** 12
+
+
+class Usd(TypeDecorator[Decimal]):
+    """Money as whole pico-dollars, so that the database adds it exactly. A token's price has at most 12 decimals."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else int((value * PICO).to_integral_value(rounding="ROUND_CEILING"))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+        return None if value is None else Decimal(int(value)) / PICO
+
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("key", String(64), primary_key=True),  # sha256 of the body
+    Column("kind", String(16), nullable=False),  # examples | recorded
+    Column("name", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # gzipped JSON
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("cause", Text),  # why it ended partial or failed
+    Column("spec", Text, nullable=False),  # the comparison file
+    Column("folder", Text, nullable=False),  # what its paths are relative to
+    Column("eval_set", ForeignKey("datasets.key"), nullable=False),
+    Column("train_set", ForeignKey("datasets.key")),
+    Column("recorded", JSON, nullable=False),  # candidate -> datasets.key
+    Column("versions", JSON, nullable=False),  # machine and libraries
+    Column("created_at", Float, nullable=False),  # Unix seconds
+    Column("finished_at", Float),
+    Column("limit_usd", Usd),
+    Column("spent_usd", Usd, nullable=False),
+    Column("reserved_usd", Usd, nullable=False),
+    Column("owner", Text),  # host:pid:start of the process that works on it
+    Column("beat_at", Float),
+)
+
+# One request as it was billed: written before it is sent, completed after.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("arm", Integer, primary_key=True),  # position in Spec.arms()
+    Column("example", Integer, primary_key=True),  # position in the eval set
+    Column("repeat", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("purpose", String(16), nullable=False),  # generation | embedding | judge
+    Column("state", String(16), nullable=False),  # sent | answered | refused | unknown | unsent
+    Column("cause", Text),
+    Column("status", Integer),  # HTTP
+    Column("sent_at", Float, nullable=False),
+    Column("latency_s", Float),
+    Column("input_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("reserve_usd", Usd, nullable=False),
+    Column("cost_usd", Usd),  # None: unknown
+    sqlite_with_rowid=False,
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("arm", Integer, primary_key=True),
+    Column("example", Integer, primary_key=True),
+    Column("repeat", Integer, primary_key=True),
+    Column("output", Text),  # None: failed
+    Column("error", Text),
+    Column("transient", Boolean, nullable=False),  # failed, and another try may succeed
+    Column("finish_reason", String(32)),
+    Column("grade", Float),
+    Column("ungraded", Text),  # why there is no grade
+    Column("latency_s", Float),
+    Column("ttft_s", Float),
+    Column("input_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("request_usd", Usd),  # what the request costs, cached or not
+    Column("from_cache", Boolean, nullable=False),
+    Column("cache_key", String(64)),
+    Column("at", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
+
+# A local model's latency, measured at batch 1 apart from the work.
+probes = Table(
+    "probes",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("arm", Integer, primary_key=True),
+    Column("latency_s", JSON, nullable=False),
+)

@@ -1,0 +1,372 @@
+"""The store: the only place that speaks SQL, apart from the ledger's hot path beside it.
+
+SQLite in WAL mode with synchronous=NORMAL: a killed process loses nothing that was committed; a power cut
+may lose the last commits, never the database's integrity.
+"""
+
+import gzip
+import hashlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    Row,
+    cast,
+    create_engine,
+    delete,
+    event,
+    func,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.store.schema import HEAD, attempts, datasets, metadata, probes, results, runs
+
+#: A run whose process hasn't beaten for this long is interrupted.
+BEAT_LIMIT_S = 30.0
+#: Keys a query may name: SQLite's own limit is far higher, and speed is flat from here.
+KEYS_PER_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the store knows it. `state` is seen from outside: a dead process's run is interrupted."""
+
+    id: str
+    name: str
+    state: str
+    cause: str | None
+    spec: str
+    folder: str
+    eval_set: str
+    train_set: str | None
+    recorded: Mapping[str, str]
+    versions: Mapping[str, str]
+    created_at: float
+    finished_at: float | None
+    limit_usd: Decimal | None
+    spent_usd: Decimal
+    reserved_usd: Decimal
+
+
+def home() -> Path:
+    """Where state lives: FTVP_HOME, else `.ftvp/` beside app.py."""
+    return Path(os.environ.get("FTVP_HOME") or Path(__file__).parents[2] / ".ftvp")
+
+
+def open_store(url: str | None = None) -> "Store":
+    """Open the store, creating or migrating it first. `url` is SQLAlchemy's; by default the settings' own."""
+    url = url or os.environ.get("FTVP_DATABASE_URL")
+    if url is None:
+        try:
+            home().mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                "FTVP_HOME", f"{home()} can't be made ({error.strerror})", "name a folder you can write"
+            ) from None
+        url = f"sqlite:///{home() / 'ftvp.db'}"
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    try:
+        _bring_up_to_date(engine)
+    except DBAPIError as error:
+        raise UserError(
+            "the store", f"can't be opened ({error.orig})", "check FTVP_HOME and FTVP_DATABASE_URL"
+        ) from None
+    return Store(engine)
+
+
+class Store:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start, so that what it read still holds."""
+        with self.engine.connect() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+
+    # Runs
+
+    def create_run(
+        self,
+        *,
+        name: str,
+        spec: str,
+        folder: str,
+        eval_set: str,
+        train_set: str | None,
+        recorded: Mapping[str, str],
+        versions: Mapping[str, str],
+        limit_usd: Decimal | None,
+    ) -> str:
+        """A new queued run; its id sorts by time."""
+        now = time.time()
+        run_id = f"{time.strftime('%y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
+        with self.writing() as connection:
+            connection.execute(
+                runs.insert().values(
+                    id=run_id, name=name, state="queued", spec=spec, folder=folder, eval_set=eval_set,
+                    train_set=train_set, recorded=dict(recorded), versions=dict(versions), created_at=now,
+                    limit_usd=limit_usd, spent_usd=Decimal(0), reserved_usd=Decimal(0),
+                )
+            )  # fmt: skip
+        return run_id
+
+    def run(self, run_id: str) -> RunRow:
+        """One run. Raises UserError."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+        if row is None:
+            raise UserError(f"run {run_id}", "is not in the store", "list them with: python -m ftvp_core runs")
+        return _run_row(row)
+
+    def runs(self, limit: int | None = None) -> list[RunRow]:
+        """Newest first."""
+        newest = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        with self.engine.connect() as connection:
+            return [_run_row(row) for row in connection.execute(newest)]
+
+    def lease(self, run_id: str) -> None:
+        """Take a run for this process. Raises UserError while another, living one works on it."""
+        with self.writing() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
+            if row.state == "running" and _state(row) == "running" and row.owner != owner():
+                raise UserError(
+                    f"run {run_id}", f"is being worked on by process {row.owner}", "wait for it, or stop it"
+                )
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(state="running", cause=None, owner=owner(), beat_at=time.time())
+            )
+
+    def beat(self, run_id: str) -> None:
+        with self.writing() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(beat_at=time.time()))
+
+    def finish(self, run_id: str, state: str, cause: str | None) -> None:
+        with self.writing() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(state=state, cause=cause, finished_at=time.time(), owner=None)
+            )
+
+    def set_limit(self, run_id: str, limit_usd: Decimal) -> None:
+        with self.writing() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(limit_usd=limit_usd))
+
+    # Data sets
+
+    def keep(self, kind: str, name: str, n: int, body: str) -> str:
+        """Store a data set once; its key is its content's hash."""
+        raw = body.encode()
+        key = hashlib.sha256(raw).hexdigest()
+        with self.writing() as connection:
+            there = connection.execute(select(datasets.c.key).where(datasets.c.key == key)).one_or_none()
+            if there is None:
+                packed = gzip.compress(raw, compresslevel=1, mtime=0)
+                connection.execute(datasets.insert().values(key=key, kind=kind, name=name, n=n, body=packed))
+        return key
+
+    def body(self, key: str) -> str:
+        with self.engine.connect() as connection:
+            packed = connection.execute(select(datasets.c.body).where(datasets.c.key == key)).scalar_one()
+        return gzip.decompress(packed).decode()
+
+    def set_size(self, key: str) -> int:
+        with self.engine.connect() as connection:
+            size: int = connection.execute(select(datasets.c.n).where(datasets.c.key == key)).scalar_one()
+        return size
+
+    # What a run has
+
+    def finished(self, run_id: str) -> set[tuple[int, int, int]]:
+        """(arm, example, repeat) of every result."""
+        columns = select(results.c.arm, results.c.example, results.c.repeat).where(results.c.run_id == run_id)
+        with self.engine.connect() as connection:
+            return {tuple(row) for row in connection.execute(columns)}
+
+    def tried(self, run_id: str) -> dict[tuple[int, int, int], int]:
+        """How many attempts each (arm, example, repeat) has had."""
+        unit = (attempts.c.arm, attempts.c.example, attempts.c.repeat)
+        counted = select(*unit, func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).group_by(*unit)
+        with self.engine.connect() as connection:
+            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(counted)}
+
+    def forget_transient_failures(self, run_id: str) -> None:
+        """So that a resumed partial run tries them again. Their attempts stay in the ledger."""
+        with self.writing() as connection:
+            connection.execute(delete(results).where(results.c.run_id == run_id, results.c.transient))
+
+    def settle_lost_attempts(self, run_id: str) -> None:
+        """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held."""
+        with self.writing() as connection:
+            connection.execute(
+                update(attempts)
+                .where(attempts.c.run_id == run_id, attempts.c.state == "sent")
+                .values(state="unknown", cause="the process ended before the answer")
+            )
+
+    def cached(self, keys: Sequence[str], before: float) -> dict[str, Row[Any]]:
+        """Answered results by cache key, from before `before` (a run's start): the oldest of each."""
+        found: dict[str, Row[Any]] = {}
+        with self.engine.connect() as connection:
+            for at in range(0, len(keys), KEYS_PER_QUERY):
+                matching = (
+                    select(results)
+                    .where(results.c.cache_key.in_(keys[at : at + KEYS_PER_QUERY]))
+                    .where(results.c.output.is_not(None), results.c.at < before, ~results.c.from_cache)
+                    .order_by(results.c.at.desc())
+                )
+                found.update({row.cache_key: row for row in connection.execute(matching)})
+        return found
+
+    def keep_results(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        with self.writing() as connection:
+            connection.execute(results.insert(), [{"run_id": run_id, **row} for row in rows])
+
+    def keep_probe(self, run_id: str, arm: int, latency_s: Sequence[float]) -> None:
+        with self.writing() as connection:
+            connection.execute(delete(probes).where(probes.c.run_id == run_id, probes.c.arm == arm))
+            connection.execute(probes.insert().values(run_id=run_id, arm=arm, latency_s=list(latency_s)))
+
+    def probes(self, run_id: str) -> dict[int, list[float]]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(probes.c.arm, probes.c.latency_s).where(probes.c.run_id == run_id))
+            return {row.arm: row.latency_s for row in rows}
+
+    def results(self, run_id: str, *, texts: bool = True) -> list[Row[Any]]:
+        """Every result, by arm, example and repeat. Without `texts` the outputs are left in the database."""
+        columns = [column for column in results.c if texts or column is not results.c.output]
+        answered = results.c.output.is_not(None).label("answered")
+        ordered = (
+            select(*columns, answered)
+            .where(results.c.run_id == run_id)
+            .order_by(results.c.arm, results.c.example, results.c.repeat)
+        )
+        with self.engine.connect() as connection:
+            return list(connection.execute(ordered))
+
+    def ledger_sums(self, run_id: str, *, by_example: bool) -> list[Row[Any]]:
+        """Sent attempts, unknown costs, known cost and billed tokens by arm (and example): the report's cost."""
+        unit = (attempts.c.arm, attempts.c.example) if by_example else (attempts.c.arm,)
+        sums = (
+            select(
+                *unit,
+                func.sum(cast(attempts.c.purpose == "generation", Integer)).label("attempts"),
+                func.sum(cast(attempts.c.purpose != "generation", Integer)).label("other_attempts"),
+                func.sum(cast(attempts.c.cost_usd.is_(None), Integer)).label("cost_unknown"),
+                func.sum(attempts.c.cost_usd).label("cost_usd"),
+                func.sum(attempts.c.input_tokens).label("input"),
+                func.sum(attempts.c.cached_tokens).label("cached_input"),
+                func.sum(attempts.c.output_tokens).label("output"),
+            )
+            .where(attempts.c.run_id == run_id, attempts.c.state != "unsent")
+            .group_by(*unit)
+        )
+        with self.engine.connect() as connection:
+            return list(connection.execute(sums))
+
+
+def owner() -> str:
+    """This process, told apart from a later one with the same number."""
+    import psutil
+
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def _is_dead(name: str | None) -> bool:
+    """Whether an owner is known to be gone: its process was on this machine and no longer runs."""
+    import psutil
+
+    host, pid, started = (name or "::").rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+    except psutil.Error:
+        return True
+
+
+def _state(row: Row[Any]) -> str:
+    if row.state != "running":
+        return str(row.state)
+    silent = row.beat_at is None or time.time() - row.beat_at > BEAT_LIMIT_S
+    return "interrupted" if silent or _is_dead(row.owner) else "running"
+
+
+def _run_row(row: Row[Any]) -> RunRow:
+    keys = {name: getattr(row, name) for name in RunRow.__slots__ if name != "state"}
+    return RunRow(state=_state(row), **keys)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def pragmas(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `writing` says, not where sqlite3 thinks
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    with engine.connect() as connection:
+        tables = set(inspect(connection).get_table_names())
+        stamp = (
+            connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            if "alembic_version" in tables
+            else None
+        )
+    if stamp == HEAD:
+        return
+    if stamp is None:
+        _create(engine)
+    else:
+        _migrate(engine, stamp)
+
+
+def _create(engine: Engine) -> None:
+    with Store(engine).writing() as connection:
+        metadata.create_all(connection)
+        connection.execute(
+            text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        )
+        if connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 0:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _migrate(engine: Engine, stamp: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with Store(engine).writing() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise FtvpError(
+                f"the store is of a later version ({stamp}) than this program ({HEAD}); update ftvp"
+            ) from None

@@ -1,0 +1,247 @@
+"""The nouns of the product, frozen. Text is text: no cell is ever read as a number or as missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+Role = Literal["system", "user", "assistant"]
+
+#: How a candidate gets its answers; derived from its keys, never given.
+Method = Literal["prompt", "few-shot", "rag", "fine-tuned", "fine-tuned+rag", "floor", "recorded"]
+
+
+class Message(NamedTuple):
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row. `references` may be empty (nothing to grade against) or several (any will do)."""
+
+    id: str
+    input: str
+    references: tuple[str, ...]
+    columns: Mapping[str, str]
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    gold: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Which column plays which part."""
+
+    input: str
+    reference: str | None = None
+    id: str | None = None
+    group: str | None = None
+    gold: str | None = None
+    tags: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """An eval set or a training set. `sha256` is of the file's bytes, as `sha256sum` prints it."""
+
+    name: str
+    sha256: str
+    format: str
+    encoding: str
+    mapping: Mapped
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request; None where the server didn't say. `input` includes `cached_input`."""
+
+    input: int | None = None
+    cached_input: int | None = None
+    output: int | None = None
+
+
+#: Nothing is known of what a request used.
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model is asked: one example, rendered by one candidate."""
+
+    example: Example
+    messages: tuple[Message, ...]
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stream: bool = False
+    output_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered.
+
+    `latency_s` is this request alone, without queue and back-off; None where it wasn't measured (a
+    request answered inside a batch). `machine_s` is the local machine's time that it took.
+    """
+
+    output: str
+    usage: Usage = NO_USAGE
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    machine_s: float | None = None
+    finish_reason: str | None = None
+    cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """`value` in [0, 1], or None with the reason why the answer couldn't be graded."""
+
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Sums over all billed attempts; None where no attempt reported usage."""
+
+    input: int | None
+    cached_input: int | None
+    output: int | None
+
+
+Verdict = Literal["better", "worse", "equivalent", "not decided"]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFigures:
+    """One candidate of a Comparison. `n = n_scored + n_failed + n_ungraded`."""
+
+    name: str
+    method: Method
+    model: str | None
+    n: int
+    n_scored: int
+    n_failed: int
+    n_ungraded: int
+    accuracy: float | None
+    interval: Interval | None
+    latency_s: Quantiles | None
+    ttft_s: Quantiles | None
+    tokens: Tokens
+    attempts: int
+    other_attempts: int
+    attempts_cost_unknown: int
+    cost_usd: Decimal | None
+    cost_per_1k_usd: Decimal | None
+    training_cost_usd: Decimal | None
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """`difference` = accuracy of a − accuracy of b over the `n` examples that both were scored on."""
+
+    a: str
+    b: str
+    n: int
+    difference: float | None
+    interval: Interval | None
+    p_value: float | None
+    p_adjusted: float | None
+    verdict: Verdict
+    a_only: int
+    b_only: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    value: float
+    figures: CandidateFigures
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    candidate: str
+    over: str
+    points: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    tag: str
+    candidates: tuple[CandidateFigures, ...]
+    pairs: tuple[PairFigures, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    candidates: tuple[CandidateFigures, ...]
+    pairs: tuple[PairFigures, ...]
+    slices: tuple[Slice, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """One rule of the thesis: whether it fired, and the figures that made it."""
+
+    id: str
+    fired: bool
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """Where `a`, dearer to start, becomes cheaper than `b`; None where it never does or already is."""
+
+    a: str
+    b: str
+    requests_per_month: float | None
+    interval: Interval | None
+    state: Literal["crosses", "never", "already"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    choose: str | None
+    rules: tuple[RuleTrace, ...]
+    warnings: tuple[Warned, ...]
+    break_even: tuple[BreakEven, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check of the data found. `rows` count from 1, the header not counted."""
+
+    id: str
+    severity: Literal["error", "warning", "info"]
+    count: int
+    rows: tuple[int, ...]
+    message: str
