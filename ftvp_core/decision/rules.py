@@ -6,7 +6,6 @@ to be better on held-out data. Each rule says whether it fired and the figures t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from ftvp_core.analysis.paired import examples_to_decide
 from ftvp_core.spec import DecideSpec
@@ -164,14 +163,13 @@ def _distil(case: Case) -> RuleTrace:
         pair, difference, said = case.pair(one.name, best.name)
         if said != "equivalent":
             continue
-        costs = (one.cost_per_1k_usd, best.cost_per_1k_usd)
-        medians = (one.latency_s.p50 if one.latency_s else None, best.latency_s.p50 if best.latency_s else None)
-        for what, mine, its in (("cost", *map(_float, costs)), ("latency", *medians)):
+        for what, mine, its in (
+            ("cost per 1,000", _cost(one), _cost(best)),
+            ("median latency", _median_latency(one), _median_latency(best)),
+        ):
             if mine is not None and its and mine <= MUCH_LESS * its:
-                evidence = (
-                    f"{_versus(one.name, best.name, pair, difference, said)}; {what} {mine:.3g} against {its:.3g}"
-                )
-                return RuleTrace("smaller-is-enough", True, evidence)
+                evidence = _versus(one.name, best.name, pair, difference, said)
+                return RuleTrace("smaller-is-enough", True, f"{evidence}; {what} {mine:.3g} against {its:.3g}")
     return RuleTrace("smaller-is-enough", False, "no candidate is equivalent to the best at half its cost or latency")
 
 
@@ -248,8 +246,12 @@ def _accuracy(one: CandidateFigures) -> str:
     return f"{one.name}: {_percent(one.accuracy)} ({100 * one.interval.low:.0f}–{100 * one.interval.high:.0f}, n {one.n_scored})"
 
 
-def _float(value: Decimal | None) -> float | None:
-    return None if value is None else float(value)
+def _cost(one: CandidateFigures) -> float | None:
+    return None if one.cost_per_1k_usd is None else float(one.cost_per_1k_usd)
+
+
+def _median_latency(one: CandidateFigures) -> float | None:
+    return one.latency_s.p50 if one.latency_s else None
 
 
 def _percent(value: float) -> str:
