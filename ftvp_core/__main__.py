@@ -118,7 +118,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "Plan") -> int:
     """Run, report, and say what came of it: the run's id on standard error, the table on standard output."""
-    from ftvp_core.runs.runner import run
+    from ftvp_core.jobs.execute import execute
 
     _announce(run_id, plan)
     with _progress_bar() as bar:
@@ -127,7 +127,7 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "
             bar.total = total
             bar.update(done - bar.n)
 
-        ended = run(plan, store, run_id, progress, options.concurrency)
+        ended = execute(store, run_id, progress, options.concurrency)
     _write_outputs(options, store, run_id, show=True)
     if ended.state == "done":
         return 0
@@ -157,6 +157,7 @@ def _resumed_plan(store: "Store", run: "RunRow", given: "Plan | None", limit_usd
         check_unchanged(run, given.spec, given.sources, store)
     if limit_usd is not None and run.state != "done":
         store.set_limit(run.id, limit_usd)
+    store.requeue(run.id, enqueued=False)
     return stored_plan(store, store.run(run.id))
 
 

@@ -62,6 +62,31 @@ class Usage:
     output: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of Knowledge. `source` is the path of its file inside the knowledge's folder."""
+
+    id: str
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What retrieval searches. `sha256` is of all passages' content."""
+
+    name: str
+    sha256: str
+    passages: tuple[Passage, ...]
+
+
+class Given(NamedTuple):
+    """What was looked up for one example: passages, and shots with the passages of each."""
+
+    passages: tuple[Passage, ...] = ()
+    shots: tuple[tuple[Example, tuple[Passage, ...]], ...] = ()
+
+
 #: Nothing is known of what a request used.
 NO_USAGE = Usage()
 
@@ -79,6 +104,7 @@ class Request:
     stop: tuple[str, ...] = ()
     stream: bool = False
     output_schema: Mapping[str, Any] | None = None
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

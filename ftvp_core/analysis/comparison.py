@@ -60,6 +60,7 @@ class ArmResults:
     request_usd: Sequence[Decimal | None]
     errors: Sequence[str]
     ledger: Sequence[LedgerRow]
+    training_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         attempts_cost_unknown=sum(row.cost_unknown for row in arm.ledger),
         cost_usd=_sum([row.cost_usd for row in arm.ledger]),
         cost_per_1k_usd=1000 * sum(known, Decimal(0)) / len(known) if known else None,
-        training_cost_usd=None,
+        training_cost_usd=arm.training_cost_usd,
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
     )
 
@@ -179,6 +180,7 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         arm.name, arm.method, arm.model, arm.example[kept], arm.answered[kept], arm.grade[kept],
         arm.latency_s[kept], arm.ttft_s[kept], [arm.request_usd[at] for at in positions],
         [arm.errors[at] for at in positions], [row for row in arm.ledger if inside[row.example]],
+        arm.training_cost_usd,
     )  # fmt: skip
 
 

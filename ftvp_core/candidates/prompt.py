@@ -1,19 +1,17 @@
-"""A candidate's prompt, rendered for one example: system, shots as turns, user."""
+"""A candidate's prompt, rendered for one example: system, shots as turns, user. Pure: what is looked up is given."""
 
 import json
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from ftvp_core.data.checks import without_leaks
 from ftvp_core.errors import UserError
 from ftvp_core.spec import Candidate
-from ftvp_core.types import Example, ExampleSet, Message, Request
+from ftvp_core.types import Example, ExampleSet, Given, Message, Passage, Request
 
 #: `{{` and `}}` are braces, `{name}` is a column.
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
-Render = Callable[[Example], Request]
+Render = Callable[[Example, Given], Request]
 
 
 def fields(template: str) -> tuple[str, ...]:
@@ -30,31 +28,43 @@ def fill(template: str, columns: Mapping[str, str]) -> str:
     return _FIELD.sub(one, template)
 
 
-def renderer(candidate: Candidate, where: str, eval_set: ExampleSet, train_set: ExampleSet | None, seed: int) -> Render:
-    """What turns an example into this candidate's Request. Raises UserError, before any call.
+def context_text(passages: Sequence[Passage]) -> str:
+    """What `{context}` stands for."""
+    return "\n\n".join(passage.text for passage in passages)
 
-    Random shots are drawn once, with `seed`, for all examples: they are part of the prompt, so a provider
-    can cache them. Rows that stand in the eval set are never shown.
+
+def renderer(candidate: Candidate, where: str, eval_set: ExampleSet) -> Render:
+    """What turns an example, and what was looked up for it, into this candidate's Request.
+
+    Raises UserError for a template that names no column, before any call.
     """
     known = {"input"} | {column for example in eval_set.examples[:1] for column in example.columns}
-    for part in ("system", "user"):
-        for name in fields(getattr(candidate.prompt, part) or ""):
+    user = candidate.prompt.user
+    if candidate.retrieval:
+        known.add("context")
+        if "context" not in fields(user):
+            user = f"{{context}}\n\n{user}"
+    for part, template in (("system", candidate.prompt.system or ""), ("user", user)):
+        for name in fields(template):
             if name not in known:
                 raise UserError(
                     f"{where}.prompt.{part}",
                     f"found no column {name!r}",
                     f"the columns are {', '.join(sorted(known))}; write {{{{ for a brace",
                 )
-    shots = _shots(candidate, where, eval_set, train_set, seed)
-    prefix = [Message("system", candidate.prompt.system)] if candidate.prompt.system else []
     sampling = candidate.sampling
 
-    def render(example: Example) -> Request:
-        messages = [_rendered(message, example, eval_set) for message in prefix]
-        for shot in shots:
-            messages.append(_rendered(Message("user", candidate.prompt.user), shot, train_set or eval_set, eval_set))
-            messages.append(Message("assistant", shot.references[0]))
-        messages.append(_rendered(Message("user", candidate.prompt.user), example, eval_set))
+    def turn(example: Example, passages: Sequence[Passage]) -> Message:
+        return Message("user", fill(user, _columns(example, eval_set, passages)))
+
+    def render(example: Example, given: Given) -> Request:
+        messages = []
+        if candidate.prompt.system:
+            system = fill(candidate.prompt.system, _columns(example, eval_set, given.passages))
+            messages.append(Message("system", system))
+        for shot, passages in given.shots:
+            messages += [turn(shot, passages), Message("assistant", shot.references[0])]
+        messages.append(turn(example, given.passages))
         return Request(
             example,
             tuple(messages),
@@ -65,6 +75,7 @@ def renderer(candidate: Candidate, where: str, eval_set: ExampleSet, train_set: 
             stop=sampling.stop or (),
             stream=sampling.stream,
             output_schema=candidate.output_schema,
+            passages=given.passages,
         )
 
     return render
@@ -75,31 +86,15 @@ def as_json(messages: Sequence[Message]) -> str:
     return json.dumps([message._asdict() for message in messages], ensure_ascii=False, separators=(",", ":"))
 
 
-def _rendered(message: Message, example: Example, source: ExampleSet, target: ExampleSet | None = None) -> Message:
-    """`target` is given for a shot: its input then also stands under the eval set's name for the input."""
-    columns = {"input": example.input, **example.columns}
-    if target is not None:
-        columns.setdefault(target.mapping.input, example.input)
-        if target.mapping.reference and example.references:
-            columns.setdefault(target.mapping.reference, example.references[0])
-    try:
-        return Message(message.role, fill(message.content, columns))
-    except KeyError as error:
-        raise UserError(
-            f"{source.name}, row {example.id!r}", f"has no column {error.args[0]!r}, which the prompt names"
-        ) from None
+class _Columns(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        raise UserError("a training row", f"has no column {name!r}, which the prompt names")
 
 
-def _shots(
-    candidate: Candidate, where: str, eval_set: ExampleSet, train_set: ExampleSet | None, seed: int
-) -> Sequence[Example]:
-    if candidate.shots is None or candidate.shots.k == 0 or train_set is None:
-        return ()
-    pool = [example for example in without_leaks(train_set, eval_set) if example.references]
-    if len(pool) < candidate.shots.k:
-        raise UserError(
-            f"{where}.shots.k",
-            f"found {candidate.shots.k}; {train_set.name} has {len(pool)} rows with a reference that aren't in the eval set",
-        )
-    # One shuffle, then the first k: a sweep over k adds shots and keeps those it had.
-    return random.Random(seed).sample(pool, len(pool))[: candidate.shots.k]
+def _columns(example: Example, eval_set: ExampleSet, passages: Sequence[Passage]) -> Mapping[str, str]:
+    """A training row's input and reference also stand under the eval set's names for them."""
+    columns = _Columns({"context": context_text(passages), "input": example.input, **example.columns})
+    columns.setdefault(eval_set.mapping.input, example.input)
+    if eval_set.mapping.reference and example.references:
+        columns.setdefault(eval_set.mapping.reference, example.references[0])
+    return columns

@@ -30,6 +30,8 @@ class LocalModel(Protocol):
     batch_size: int
     #: Whether its work takes machine time that is priced, and so has attempts, a cost and a latency probe.
     works: bool
+    #: Which hour its time is priced by.
+    on_gpu: bool
 
     def answer_batch(self, requests: Sequence[Request]) -> Sequence[Answer | str]:
         """An answer a request, in order; a text is the cause why there is none."""

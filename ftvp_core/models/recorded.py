@@ -14,6 +14,7 @@ class Recorded:
     """A recorded candidate: nothing is sent, nothing is billed."""
 
     batch_size = 4096
+    on_gpu = False
     works = False
 
     def __init__(self, answers: Mapping[str, Answer], sha256: str) -> None:

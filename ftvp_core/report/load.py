@@ -58,14 +58,23 @@ def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[A
     ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(candidates))}
     for row in store.ledger_sums(run.id, by_example=tagged):
         ledger[row.arm].append(_ledger_row(row, tagged))
-    probes = store.probes(run.id)
+    probes, tunings = store.probes(run.id), store.tunings(run.id)
     out = []
     for at, candidate in enumerate(candidates):
         arm = _arm_results(by_arm[at], n, repeats, probes.get(at))
         rows = ledger[at]
         if candidate.recorded:
             rows = [_recorded_row(row) for row in by_arm[at]]
-        out.append(ArmResults(candidate.name, candidate.method, candidate.model, ledger=rows, **arm))
+        out.append(
+            ArmResults(
+                candidate.name,
+                candidate.method,
+                candidate.model,
+                ledger=rows,
+                training_cost_usd=tunings[at].cost_usd if at in tunings else None,
+                **arm,
+            )
+        )
     return out
 
 

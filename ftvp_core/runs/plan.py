@@ -2,23 +2,28 @@
 
 import json
 import os
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from ftvp_core import grading
+from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, renderer
-from ftvp_core.data.checks import labels_of
+from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
-from ftvp_core.models import LocalModel, RemoteModel
+from ftvp_core.models import RemoteModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
-from ftvp_core.spec import Candidate, ProviderSpec, Spec, dump, parse
+from ftvp_core.spec import Candidate, ProviderSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import ExampleSet, Request
+from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
+
+#: Fewer rows than this are refused for training (unless forced): they are learned by heart.
+FEWEST_TUNING_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Sources:
 
     eval_set: ExampleSet
     train_set: ExampleSet | None
+    knowledge: Knowledge | None
     recorded: Mapping[str, Table]
 
 
@@ -37,6 +43,7 @@ class Arm:
     candidate: Candidate
     render: Render
     price: Pricer | None
+    planned: Given  # what its lookup will give, roughly: for the estimate
 
     @property
     def is_remote(self) -> bool:
@@ -70,12 +77,17 @@ def read_sources(spec: Spec, folder: Path) -> Sources:
         train_set = sampled(
             to_examples(read_table(folder / train.path, train.encoding), train), train.limit, train.seed
         )
+    knowledge = None
+    if spec.knowledge:
+        from ftvp_core.data.knowledge import read_knowledge
+
+        knowledge = read_knowledge(folder / spec.knowledge.path, spec.knowledge)
     recorded = {}
     for candidate in spec.candidates:
         if candidate.recorded:
             recorded[candidate.name] = table = read_table(folder / candidate.recorded)
             read_recorded(table, whole)
-    return Sources(sampled(whole, spec.eval_set.limit, spec.eval_set.seed), train_set, recorded)
+    return Sources(sampled(whole, spec.eval_set.limit, spec.eval_set.seed), train_set, knowledge, recorded)
 
 
 def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) -> Plan:
@@ -85,11 +97,13 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
     for candidate in spec.arms():
         where = f"candidate {candidate.name}"
         _check_supported(candidate, where)
+        _check_training_rows(candidate, where, sources)
         if candidate.provider and candidate.provider != "local":
             api_key(_provider(candidate, spec), where)
-        render = renderer(candidate, where, sources.eval_set, sources.train_set, spec.run.seed)
-        render(sources.eval_set.examples[0])
-        arms.append(Arm(candidate, render, pricer(candidate, spec)))
+        render = renderer(candidate, where, sources.eval_set)
+        planned = _planned_given(candidate, where, spec, sources)
+        render(sources.eval_set.examples[0], planned)
+        arms.append(Arm(candidate, render, pricer(candidate, spec), planned))
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
@@ -104,7 +118,7 @@ def estimate(plan: Plan) -> Estimate:
         if not arm.is_remote:
             continue
         for example in plan.sources.eval_set.examples:
-            request = arm.render(example)
+            request = arm.render(example, arm.planned)
             prompt = as_json(request.messages)
             calls += repeats
             tokens += repeats * (len(prompt.encode()) // 4)
@@ -115,8 +129,8 @@ def estimate(plan: Plan) -> Estimate:
     return Estimate(calls, tokens, most)
 
 
-def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str]) -> str:
-    """Store the plan's data and a queued run."""
+def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
+    """Store the plan's data and a queued run; with a `request_key`, once, for a worker to take."""
     recorded = {
         name: store.keep("recorded", name, len(table.rows), json.dumps(asdict(table)))
         for name, table in plan.sources.recorded.items()
@@ -128,18 +142,26 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str])
         folder=str(folder),
         eval_set=_keep_examples(store, plan.sources.eval_set),
         train_set=_keep_examples(store, train_set) if train_set else None,
+        knowledge=_keep_knowledge(store, plan.sources.knowledge) if plan.sources.knowledge else None,
         recorded=recorded,
         versions=versions,
         limit_usd=plan.limit_usd,
+        request_key=request_key,
     )
 
 
 def stored_plan(store: Store, run: RunRow) -> Plan:
     """The plan of a stored run, from the store alone."""
     train_set = from_json(store.body(run.train_set)) if run.train_set else None
+    knowledge = stored_knowledge(store, run.knowledge) if run.knowledge else None
     recorded = {name: _table(store.body(key)) for name, key in run.recorded.items()}
-    sources = Sources(from_json(store.body(run.eval_set)), train_set, recorded)
+    sources = Sources(from_json(store.body(run.eval_set)), train_set, knowledge, recorded)
     return make_plan(parse(run.spec, f"run {run.id}"), sources, run.limit_usd)
+
+
+def stored_knowledge(store: Store, key: str) -> Knowledge:
+    keys = json.loads(store.body(key))
+    return Knowledge(keys["name"], keys["sha256"], tuple(Passage(**passage) for passage in keys["passages"]))
 
 
 def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> None:
@@ -156,6 +178,8 @@ def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> 
     ):
         if now is not None and key is not None and from_json(store.body(key)).sha256 != now.sha256:
             raise UserError(f"run {run.id}", f"the data of {kind} has changed since it started", new)
+    if sources.knowledge and run.knowledge and _keep_knowledge(store, sources.knowledge) != run.knowledge:
+        raise UserError(f"run {run.id}", "the knowledge has changed since it started", new)
     for name, table in sources.recorded.items():
         if _table(store.body(run.recorded[name])).sha256 != table.sha256:
             raise UserError(f"run {run.id}", f"the recorded answers of {name} have changed since it started", new)
@@ -169,17 +193,6 @@ def open_remote(arm: Arm, spec: Spec) -> RemoteModel:
     return OpenAICompatible(
         provider.base_url, arm.candidate.model_name, api_key(provider, f"candidate {arm.candidate.name}")
     )
-
-
-def open_local(arm: Arm, plan: Plan) -> LocalModel:
-    """The arm's model on this machine; training a floor takes seconds."""
-    candidate, sources = arm.candidate, plan.sources
-    if candidate.recorded:
-        return read_recorded(sources.recorded[candidate.name], None)
-    from ftvp_core.models.floor import Floor
-
-    assert candidate.floor is not None and sources.train_set is not None
-    return Floor(candidate.floor, sources.train_set.examples, plan.spec.run.seed)
 
 
 def api_key(provider: ProviderSpec, where: str) -> str | None:
@@ -241,20 +254,73 @@ def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
 
 def _check_supported(candidate: Candidate, where: str) -> None:
     """What the file may say and this version can't do yet is refused, never left out silently."""
+    retrieval, tune = candidate.retrieval, candidate.tune
     missing = {
-        "tune": candidate.tune is not None,
-        "adapter": candidate.adapter is not None,
-        "retrieval": candidate.retrieval is not None,
-        "model: local/…": candidate.provider == "local",
-        "shots.select: nearest": candidate.shots is not None and candidate.shots.select == "nearest",
+        "retrieval.mode": retrieval is not None and retrieval.mode != "dense",
+        "retrieval.embedder": retrieval is not None and retrieval.embedder != "default",
+        "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
+        "retrieval.max_tokens": retrieval is not None and retrieval.max_tokens is not None,
+        "tune.method": tune is not None and tune.method != "lora",
     }
     for key, asked in missing.items():
         if asked:
-            raise UserError(where, f"{key} isn't built yet in this version")
+            raise UserError(where, f"{key}: this value isn't built yet in this version", "leave it out")
+
+
+def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> None:
+    """Enough to learn from, before anything is trained."""
+    if sources.train_set is None:
+        return
+    if candidate.floor:
+        labels = {example.references[0] for example in sources.train_set.examples if example.references}
+        if len(labels) < 2:
+            raise UserError(where, f"a floor needs training rows of two labels or more; found {len(labels)}")
+    if candidate.tune and not candidate.tune.force:
+        rows = len(tuning_rows(candidate.tune, sources.train_set, sources.eval_set))
+        if rows < FEWEST_TUNING_ROWS:
+            raise UserError(
+                where,
+                f"found {rows} rows to train on that have a reference and aren't in the eval set; expected {FEWEST_TUNING_ROWS}",
+                "10 rows are learned by heart: add rows, or set tune.force",
+            )
+
+
+def tuning_rows(tune: TuneSpec, train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:
+    """What a candidate is trained on: a seeded shuffle's first `examples`, so that fewer are a subset of more.
+
+    Rows that stand in the eval set are left out, unless `keep_leaked`.
+    """
+    rows = train_set.examples if tune.keep_leaked else without_leaks(train_set, eval_set)
+    able = [example for example in rows if example.references]
+    random.Random(tune.seed).shuffle(able)
+    return able[: tune.examples]
+
+
+def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Sources) -> Given:
+    """Stands for what will be looked up, at its likely length, before any index is built."""
+
+    def unsearched(texts: Sequence[str]) -> _Unsearched:
+        return _Unsearched()
+
+    lookup = open_lookup(
+        candidate, where, sources.eval_set, sources.train_set, sources.knowledge, spec.run.seed, unsearched
+    )
+    return lookup(sources.eval_set.examples[:1])[0]
+
+
+class _Unsearched:
+    """An index in whose place the first texts stand."""
+
+    def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
+        return [list(range(k)) for _ in texts]
 
 
 def _keep_examples(store: Store, examples: ExampleSet) -> str:
     return store.keep("examples", examples.name, len(examples.examples), to_json(examples))
+
+
+def _keep_knowledge(store: Store, knowledge: Knowledge) -> str:
+    return store.keep("knowledge", knowledge.name, len(knowledge.passages), json.dumps(asdict(knowledge)))
 
 
 def _table(body: str) -> Table:

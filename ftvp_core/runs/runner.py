@@ -16,12 +16,13 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.candidates.prompt import as_json
 from ftvp_core.errors import CallFailed, RunStopped
 from ftvp_core.models import LocalModel, RemoteModel
 from ftvp_core.pricing.prices import machine_cost, reserve
 from ftvp_core.runs.ledger import Ledger
-from ftvp_core.runs.plan import Arm, Plan, cache_key, open_local, open_remote
+from ftvp_core.runs.plan import Arm, Plan, cache_key, open_remote
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Answer, Request, Usage
@@ -36,7 +37,7 @@ LONGEST_RETRY_AFTER_S = 60.0
 WINDOW = 256
 #: A local model's latency: calls at batch 1, after a warm-up.
 PROBE_N, PROBE_WARM_UP = 20, 3
-BEAT_EVERY_S = 5.0
+ASK_EVERY_S = 0.2
 
 Progress = Callable[[int, int], None]
 
@@ -56,36 +57,32 @@ class Server:
     stopped: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ended:
+    """How a run ended: done, partial, failed or cancelled; and why, unless done."""
+
     state: str
-    cause: str | None
+    cause: str | None = None
 
 
-def run(plan: Plan, store: Store, run_id: str, progress: Progress, concurrency: int | None = None) -> Ended:
-    """Run, or go on with, a stored run until it ends. Raises UserError when another process works on it."""
-    before = store.run(run_id)
-    if before.state == "done":
-        return Ended("done", None)
-    store.lease(run_id)
-    store.settle_lost_attempts(run_id)
-    if before.state in {"partial", "failed", "cancelled"}:
-        store.forget_transient_failures(run_id)
-    runner = Runner(plan, store, before, progress, concurrency or plan.spec.run.concurrency)
-    try:
-        ended = asyncio.run(runner.run())
-    finally:
-        store.settle_lost_attempts(run_id)
-    store.finish(run_id, ended.state, ended.cause)
-    return ended
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a plan's arms need and what takes time to get: each arm's lookup, and its model if it is local."""
+
+    lookups: Sequence[Lookup]
+    open_local: Callable[[int], LocalModel]
 
 
 @dataclass
 class Runner:
+    """Runs what is unfinished of a stored run, until it ends. `cancelled` is asked a few times a second."""
+
     plan: Plan
+    opened: Opened
     store: Store
     row: RunRow
     progress: Progress
+    cancelled: Callable[[], bool]
     concurrency: int
     _servers: dict[str, Server] = field(default_factory=dict)
     _stopped: str | None = None
@@ -101,7 +98,7 @@ class Runner:
         self.progress(self._done, self._total)
         cancelled = False
         async with Ledger(self.store, self.row.id) as self._ledger:
-            beat = asyncio.create_task(self._beat())
+            watch = asyncio.create_task(self._watch(asyncio.current_task()))
             try:
                 await self._run_local()
                 await self._run_remote()
@@ -110,7 +107,7 @@ class Runner:
             except asyncio.CancelledError:
                 cancelled = True
             finally:
-                beat.cancel()
+                watch.cancel()
         return self._ended(cancelled)
 
     @property
@@ -118,10 +115,11 @@ class Runner:
         spec = self.plan.spec
         return len(self.plan.arms) * len(self.plan.sources.eval_set.examples) * spec.run.repeats
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT_EVERY_S)
-            await asyncio.to_thread(self.store.beat, self.row.id)
+    async def _watch(self, work: "asyncio.Task[object] | None") -> None:
+        while not self.cancelled():
+            await asyncio.sleep(ASK_EVERY_S)
+        if work is not None:
+            work.cancel()
 
     def _ended(self, cancelled: bool) -> Ended:
         answered = {row.arm for row in self.store.results(self.row.id, texts=False) if row.answered}
@@ -148,9 +146,16 @@ class Runner:
                     if (arm, example, repeat) not in self._finished:
                         yield Unit(arm, example, repeat)
 
-    def _work(self, unit: Unit) -> Work:
-        example = self.plan.sources.eval_set.examples[unit.example]
-        return Work(unit, self.plan.arms[unit.arm].render(example))
+    def _works(self, units: Sequence[Unit]) -> list[Work]:
+        """The units rendered, in order; what their prompts are given is looked up arm by arm, all at once."""
+        examples = self.plan.sources.eval_set.examples
+        requests: dict[Unit, Request] = {}
+        for at in dict.fromkeys(unit.arm for unit in units):
+            mine = [unit for unit in units if unit.arm == at]
+            asked = [examples[unit.example] for unit in mine]
+            for unit, example, given in zip(mine, asked, self.opened.lookups[at](asked), strict=True):
+                requests[unit] = self.plan.arms[at].render(example, given)
+        return [Work(unit, requests[unit]) for unit in units]
 
     # This machine's candidates
 
@@ -162,10 +167,10 @@ class Runner:
             first = next(units, None)
             if first is None:
                 continue
-            model = await asyncio.to_thread(open_local, arm, self.plan)
+            model = await asyncio.to_thread(self.opened.open_local, at)
             batch = [first, *islice(units, model.batch_size - 1)]
             while batch:
-                await self._run_batch(model, [self._work(unit) for unit in batch])
+                await self._run_batch(model, await asyncio.to_thread(self._works, batch))
                 batch = list(islice(units, model.batch_size))
             if model.works:
                 latency_s = await asyncio.to_thread(self._probe, model, at)
@@ -176,7 +181,8 @@ class Runner:
         if model.works:
             await self._ledger.write(*intents)
         answers = await asyncio.to_thread(model.answer_batch, [work.request for work in batch])
-        per_hour = self.plan.spec.prices.machine_hour
+        prices = self.plan.spec.prices
+        per_hour = prices.gpu_hour if model.on_gpu else prices.machine_hour
         entries: list[Outcome | ResultRow] = []
         for work, intent, answer in zip(batch, intents, answers, strict=True):
             if isinstance(answer, str):
@@ -194,11 +200,11 @@ class Runner:
     def _probe(self, model: LocalModel, arm: int) -> list[float]:
         """Seconds of single calls, one after another, warm."""
         latency_s = []
-        examples = self.plan.sources.eval_set.examples
-        for at in range(PROBE_WARM_UP + PROBE_N):
-            request = self.plan.arms[arm].render(examples[at % len(examples)])
+        n = len(self.plan.sources.eval_set.examples)
+        units = [Unit(arm, at % n, 0) for at in range(PROBE_WARM_UP + PROBE_N)]
+        for work in self._works(units):
             started = time.perf_counter()
-            model.answer_batch([request])
+            model.answer_batch([work.request])
             latency_s.append(time.perf_counter() - started)
         return latency_s[PROBE_WARM_UP:]
 
@@ -238,7 +244,7 @@ class Runner:
         """Unfinished work, rendered; what the cache already has is finished on the way."""
         units = self._units(arms)
         while chunk := list(islice(units, WINDOW)):
-            window = [self._work(unit) for unit in chunk]
+            window = self._works(chunk)
             if self.plan.spec.run.cache:
                 for work in window:
                     work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
@@ -354,6 +360,7 @@ class Runner:
             "cached_tokens": answer.usage.cached_input,
             "output_tokens": answer.usage.output,
             "request_usd": cost,
+            "passages": [passage.id for passage in work.request.passages] or None,
         }
 
 
@@ -362,7 +369,7 @@ def _result(work: Work) -> ResultRow:
     empty: dict[str, Any] = dict.fromkeys(
         (
             "output", "error", "finish_reason", "grade", "ungraded", "latency_s", "ttft_s", "input_tokens",
-            "cached_tokens", "output_tokens", "request_usd",
+            "cached_tokens", "output_tokens", "request_usd", "passages",
         )
     )  # fmt: skip
     return empty | {

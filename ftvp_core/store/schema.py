@@ -46,7 +46,7 @@ datasets = Table(
     "datasets",
     metadata,
     Column("key", String(64), primary_key=True),  # sha256 of the body
-    Column("kind", String(16), nullable=False),  # examples | recorded
+    Column("kind", String(16), nullable=False),  # examples | recorded | knowledge
     Column("name", Text, nullable=False),
     Column("n", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),  # gzipped JSON
@@ -63,6 +63,7 @@ runs = Table(
     Column("folder", Text, nullable=False),  # what its paths are relative to
     Column("eval_set", ForeignKey("datasets.key"), nullable=False),
     Column("train_set", ForeignKey("datasets.key")),
+    Column("knowledge", ForeignKey("datasets.key")),
     Column("recorded", JSON, nullable=False),  # candidate -> datasets.key
     Column("versions", JSON, nullable=False),  # machine and libraries
     Column("created_at", Float, nullable=False),  # Unix seconds
@@ -72,6 +73,10 @@ runs = Table(
     Column("reserved_usd", Usd, nullable=False),
     Column("owner", Text),  # host:pid:start of the process that works on it
     Column("beat_at", Float),
+    Column("enqueued", Boolean, nullable=False),  # a worker may take it; the command line's runs are its own
+    Column("request_key", String(64), unique=True),  # the form that asked for it: a double click is one run
+    Column("cancel", Boolean, nullable=False),  # someone asked to stop it
+    Column("progress", JSON),  # what its process says of itself: phase, done, total
 )
 
 # One request as it was billed: written before it is sent, completed after.
@@ -117,11 +122,25 @@ results = Table(
     Column("output_tokens", Integer),
     Column("request_usd", Usd),  # what the request costs, cached or not
     Column("from_cache", Boolean, nullable=False),
+    Column("passages", JSON),  # ids of the passages in the prompt, the best first
     Column("cache_key", String(64)),
     Column("at", Float, nullable=False),
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
+
+# A tuned arm's training. Its adapter may be an earlier run's: same base, rows, prompts and settings.
+tunings = Table(
+    "tunings",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("arm", Integer, primary_key=True),
+    Column("adapter", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("seconds", Float),  # None: not finished
+    Column("cost_usd", Usd),
+    Column("log", JSON, nullable=False),  # [[step, loss], …]
+)
 
 # A local model's latency, measured at batch 1 apart from the work.
 probes = Table(

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from ftvp_core.errors import FtvpError, UserError
-from ftvp_core.store.schema import HEAD, attempts, datasets, metadata, probes, results, runs
+from ftvp_core.store.schema import HEAD, attempts, datasets, metadata, probes, results, runs, tunings
 
 #: A run whose process hasn't beaten for this long is interrupted.
 BEAT_LIMIT_S = 30.0
@@ -62,6 +62,10 @@ class RunRow:
     limit_usd: Decimal | None
     spent_usd: Decimal
     reserved_usd: Decimal
+    knowledge: str | None
+    enqueued: bool
+    cancel: bool
+    progress: Mapping[str, Any] | None
 
 
 def home() -> Path:
@@ -115,21 +119,45 @@ class Store:
         folder: str,
         eval_set: str,
         train_set: str | None,
+        knowledge: str | None,
         recorded: Mapping[str, str],
         versions: Mapping[str, str],
         limit_usd: Decimal | None,
+        request_key: str | None = None,
     ) -> str:
-        """A new queued run; its id sorts by time."""
+        """A new queued run; its id sorts by time. A `request_key` that is there already gives its run.
+
+        A run with a key was asked for by a page: a worker takes it. One without is its own process's.
+        """
         now = time.time()
         run_id = f"{time.strftime('%y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
         with self.writing() as connection:
+            if request_key is not None:
+                asked = select(runs.c.id).where(runs.c.request_key == request_key)
+                there = connection.execute(asked).scalar_one_or_none()
+                if there is not None:
+                    return str(there)
             connection.execute(
                 runs.insert().values(
-                    id=run_id, name=name, state="queued", spec=spec, folder=folder, eval_set=eval_set,
-                    train_set=train_set, recorded=dict(recorded), versions=dict(versions), created_at=now,
-                    limit_usd=limit_usd, spent_usd=Decimal(0), reserved_usd=Decimal(0),
+                    id=run_id,
+                    name=name,
+                    state="queued",
+                    spec=spec,
+                    folder=folder,
+                    eval_set=eval_set,
+                    train_set=train_set,
+                    knowledge=knowledge,
+                    recorded=dict(recorded),
+                    versions=dict(versions),
+                    created_at=now,
+                    limit_usd=limit_usd,
+                    spent_usd=Decimal(0),
+                    reserved_usd=Decimal(0),
+                    enqueued=request_key is not None,
+                    request_key=request_key,
+                    cancel=False,
                 )
-            )  # fmt: skip
+            )
         return run_id
 
     def run(self, run_id: str) -> RunRow:
@@ -157,12 +185,46 @@ class Store:
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id)
-                .values(state="running", cause=None, owner=owner(), beat_at=time.time())
+                .values(state="running", cause=None, owner=owner(), beat_at=time.time(), cancel=False)
             )
 
-    def beat(self, run_id: str) -> None:
+    def next_job(self) -> str | None:
+        """The oldest enqueued run that nobody works on: queued, or left by a process that ended."""
+        oldest = (
+            select(runs)
+            .where(runs.c.enqueued, runs.c.state.in_(("queued", "running")), ~runs.c.cancel)
+            .order_by(runs.c.created_at)
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(oldest).all()
+        return next((str(row.id) for row in rows if _state(row) in {"queued", "interrupted"}), None)
+
+    def beat(self, run_id: str, progress: Mapping[str, Any]) -> bool:
+        """Say that the run's process lives, and how far it is; returns whether someone asked to cancel."""
         with self.writing() as connection:
-            connection.execute(update(runs).where(runs.c.id == run_id).values(beat_at=time.time()))
+            one = runs.c.id == run_id
+            connection.execute(update(runs).where(one).values(beat_at=time.time(), progress=dict(progress)))
+            return bool(connection.execute(select(runs.c.cancel).where(one)).scalar_one())
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop. One that nobody works on is cancelled at once."""
+        with self.writing() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
+            idle = _state(row) in {"queued", "interrupted"}
+            ended = {"state": "cancelled", "cause": "cancelled", "finished_at": time.time()} if idle else {}
+            if row.state in {"queued", "running"}:
+                connection.execute(update(runs).where(runs.c.id == run_id).values(cancel=True, **ended))
+
+    def requeue(self, run_id: str, *, enqueued: bool) -> None:
+        """Make a run that ended early queued again: for a worker, or for this process.
+
+        Its rows that failed where another try may succeed are forgotten; their attempts stay in the ledger.
+        """
+        with self.writing() as connection:
+            ended = runs.c.state.in_(("partial", "failed", "cancelled"))
+            again = update(runs).where(runs.c.id == run_id, ended)
+            if connection.execute(again.values(enqueued=enqueued, cancel=False, state="queued")).rowcount:
+                connection.execute(delete(results).where(results.c.run_id == run_id, results.c.transient))
 
     def finish(self, run_id: str, state: str, cause: str | None) -> None:
         with self.writing() as connection:
@@ -214,11 +276,6 @@ class Store:
         with self.engine.connect() as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(counted)}
 
-    def forget_transient_failures(self, run_id: str) -> None:
-        """So that a resumed partial run tries them again. Their attempts stay in the ledger."""
-        with self.writing() as connection:
-            connection.execute(delete(results).where(results.c.run_id == run_id, results.c.transient))
-
     def settle_lost_attempts(self, run_id: str) -> None:
         """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held."""
         with self.writing() as connection:
@@ -250,6 +307,18 @@ class Store:
         with self.writing() as connection:
             connection.execute(delete(probes).where(probes.c.run_id == run_id, probes.c.arm == arm))
             connection.execute(probes.insert().values(run_id=run_id, arm=arm, latency_s=list(latency_s)))
+
+    def keep_tuning(self, run_id: str, arm: int, **values: Any) -> None:
+        """Insert or update what is known of an arm's training: adapter, rows, seconds, cost_usd, log."""
+        with self.writing() as connection:
+            one = (tunings.c.run_id == run_id) & (tunings.c.arm == arm)
+            if connection.execute(update(tunings).where(one).values(**values)).rowcount == 0:
+                connection.execute(tunings.insert().values(run_id=run_id, arm=arm, **values))
+
+    def tunings(self, run_id: str) -> dict[int, Row[Any]]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(tunings).where(tunings.c.run_id == run_id))
+            return {row.arm: row for row in rows}
 
     def probes(self, run_id: str) -> dict[int, list[float]]:
         with self.engine.connect() as connection:

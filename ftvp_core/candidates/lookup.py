@@ -1,0 +1,94 @@
+"""What a prompt needs beside the example: shots and passages, looked up for many examples at once."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ftvp_core.data.checks import without_leaks
+from ftvp_core.errors import UserError
+from ftvp_core.spec import Candidate, RetrievalSpec
+from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage
+
+#: For each example, in order, what its prompt is given.
+Lookup = Callable[[Sequence[Example]], list[Given]]
+
+
+class Index(Protocol):
+    """Texts that can be searched."""
+
+    def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
+        """For each text the positions of its k nearest, the nearest first."""
+        ...
+
+
+#: Builds, or opens, the index of these texts.
+IndexOf = Callable[[Sequence[str]], Index]
+
+
+def open_lookup(
+    candidate: Candidate,
+    where: str,
+    eval_set: ExampleSet,
+    train_set: ExampleSet | None,
+    knowledge: Knowledge | None,
+    seed: int,
+    index_of: IndexOf,
+) -> Lookup:
+    """The candidate's Lookup. Raises UserError, before any call.
+
+    Random shots are drawn once, with `seed`, for all examples: they are part of the prompt, so a provider can
+    cache them. Training rows that stand in the eval set are never shown.
+    """
+    passages = _passages(candidate.retrieval, knowledge, index_of)
+    k = candidate.shots.k if candidate.shots else 0
+    if candidate.shots is None or k == 0 or train_set is None:
+        return lambda examples: [Given(found) for found in passages(examples)]
+    pool = shot_pool(train_set, eval_set)
+    if len(pool) < k:
+        raise UserError(
+            f"{where}.shots.k",
+            f"found {k}; {train_set.name} has {len(pool)} rows with a reference that aren't in the eval set",
+        )
+    if candidate.shots.select == "random":
+        # One shuffle, then the first k: a sweep over k adds shots and keeps those it had.
+        fixed = random.Random(seed).sample(pool, len(pool))[:k]
+        shots = tuple(zip(fixed, passages(fixed), strict=True))
+        return lambda examples: [Given(found, shots) for found in passages(examples)]
+    index = index_of([example.input for example in pool])
+
+    def nearest(examples: Sequence[Example]) -> list[Given]:
+        found = index.query([example.input for example in examples], k)
+        # The nearest last, next to the question.
+        chosen = [[pool[at] for at in reversed(positions)] for positions in found]
+        return [
+            Given(own, tuple(zip(shots, passages(shots), strict=True)))
+            for own, shots in zip(passages(examples), chosen, strict=True)
+        ]
+
+    return nearest
+
+
+def shot_pool(train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:
+    """Training rows that may be shown: with a reference, and not in the eval set."""
+    return [example for example in without_leaks(train_set, eval_set) if example.references]
+
+
+def _passages(
+    retrieval: RetrievalSpec | None, knowledge: Knowledge | None, index_of: IndexOf
+) -> Callable[[Sequence[Example]], list[tuple[Passage, ...]]]:
+    if retrieval is None or knowledge is None:
+        return lambda examples: [() for _ in examples]
+    if retrieval.oracle:
+        return lambda examples: [gold_passages(example, knowledge)[: retrieval.top_k] for example in examples]
+    index = index_of([passage.text for passage in knowledge.passages])
+
+    def retrieve(examples: Sequence[Example]) -> list[tuple[Passage, ...]]:
+        found = index.query([example.input for example in examples], retrieval.top_k)
+        return [tuple(knowledge.passages[at] for at in positions) for positions in found]
+
+    return retrieve
+
+
+def gold_passages(example: Example, knowledge: Knowledge) -> tuple[Passage, ...]:
+    """The passages that the eval set says should be retrieved: named by passage id or by source."""
+    return tuple(passage for passage in knowledge.passages if {passage.id, passage.source} & set(example.gold))

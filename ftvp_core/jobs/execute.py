@@ -1,0 +1,123 @@
+"""Carries out a stored run from its lease to its end: tune, index, answer. Put together here and nowhere else."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ftvp_core.candidates.lookup import Index, IndexOf, Lookup, open_lookup
+from ftvp_core.errors import FtvpError, RunStopped
+from ftvp_core.jobs.watch import Watch
+from ftvp_core.models import LocalModel
+from ftvp_core.models.recorded import read_recorded
+from ftvp_core.runs.plan import Plan, stored_plan
+from ftvp_core.runs.runner import Ended, Opened, Progress, Runner
+from ftvp_core.store.store import Store, home
+
+log = logging.getLogger(__name__)
+
+
+def execute(store: Store, run_id: str, show: Progress | None = None, concurrency: int | None = None) -> Ended:
+    """Run, or go on with, a stored run until it ends; a finished one sends nothing.
+
+    Raises UserError when another living process works on it.
+    """
+    if store.run(run_id).state == "done":
+        return Ended("done")
+    store.lease(run_id)
+    with Watch(store, run_id, show) as watch:
+        ended = _until_it_ends(store, run_id, watch, concurrency)
+    store.settle_lost_attempts(run_id)
+    store.finish(run_id, ended.state, ended.cause)
+    return ended
+
+
+def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | None) -> Ended:
+    """Whatever happens, the run gets a state and a cause: this is the process's outermost frame."""
+    import asyncio
+
+    try:
+        store.settle_lost_attempts(run_id)
+        row = store.run(run_id)
+        plan = stored_plan(store, row)
+        opened = Opening(plan, store, run_id, watch).all()
+        watch.begin("answering")
+        in_flight = concurrency or plan.spec.run.concurrency
+        runner = Runner(plan, opened, store, row, watch.progress, watch.cancelled, in_flight)
+        return asyncio.run(runner.run())
+    except KeyboardInterrupt:
+        cause = "cancelled"
+    except FtvpError as error:
+        cause = str(error)
+    except SQLAlchemyError as error:
+        cause = f"the store can't be read or written ({getattr(error, 'orig', error)})"
+    except Exception as error:  # a defect of ours or of a library: named, logged, and the run is kept
+        log.exception("run %s", run_id)
+        cause = " ".join(f"unexpected {type(error).__name__}: {error}".split())
+    if watch.cancelled() or cause == "cancelled":
+        return Ended("cancelled", "cancelled")
+    return Ended("partial" if store.finished(run_id) else "failed", cause)
+
+
+class Opening:
+    """Gets what a plan's arms need and what takes time: indexes, tuned adapters, loaded models."""
+
+    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch) -> None:
+        self._plan = plan
+        self._store = store
+        self._run_id = run_id
+        self._watch = watch
+        self._folder = Path(store.run(run_id).folder)
+        self._adapters: dict[int, Path] = {}
+
+    def all(self) -> Opened:
+        self._watch.begin("indexing")
+        lookups = [self._lookup(at) for at in range(len(self._plan.arms))]
+        for at, arm in enumerate(self._plan.arms):
+            if arm.candidate.tune is not None:
+                self._watch.begin(f"training {arm.candidate.name}")
+                self._adapters[at] = self._tuned(at, lookups[at])
+        return Opened(lookups, self._opener())
+
+    def _lookup(self, at: int) -> Lookup:
+        candidate, sources = self._plan.arms[at].candidate, self._plan.sources
+        where, seed = f"candidate {candidate.name}", self._plan.spec.run.seed
+        return open_lookup(
+            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, _index_of(self._watch)
+        )
+
+    def _tuned(self, at: int, lookup: Lookup) -> Path:
+        from ftvp_core.training.lora import tuned_adapter
+
+        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch)
+
+    def _opener(self) -> Callable[[int], LocalModel]:
+        loaded: dict[str, object] = {}
+
+        def open_local(at: int) -> LocalModel:
+            candidate, sources = self._plan.arms[at].candidate, self._plan.sources
+            if candidate.recorded:
+                return read_recorded(sources.recorded[candidate.name], None)
+            if candidate.floor:
+                from ftvp_core.models.floor import Floor
+
+                assert sources.train_set is not None
+                return Floor(candidate.floor, sources.train_set.examples, self._plan.spec.run.seed)
+            from ftvp_core.models.local import open_model
+
+            adapter = self._adapters.get(at) or (self._folder / candidate.adapter if candidate.adapter else None)
+            return open_model(candidate.model_name, adapter, loaded)
+
+        return open_local
+
+
+def _index_of(watch: Watch) -> IndexOf:
+    def index_of(texts: Sequence[str]) -> Index:
+        from ftvp_core.candidates.index import chroma_index
+
+        if watch.cancelled():
+            raise RunStopped("cancelled")
+        return chroma_index(texts, home() / "chroma", watch.progress)
+
+    return index_of
