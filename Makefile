@@ -13,7 +13,7 @@ help: ## list the targets
 install: $(VENV)/.installed ## make .venv and install what the dashboard needs
 
 run: install ## open the dashboard (PORT=8501)
-	@$(BIN)/streamlit run app.py --server.port $(PORT)
+	@$(BIN)/python -m ftvp_core worker --attached & exec $(BIN)/streamlit run app.py --server.port $(PORT)
 
 demo: install ## run the shipped comparison without a browser
 	@$(BIN)/python -m ftvp_core demo

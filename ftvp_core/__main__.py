@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--encoding", metavar="NAME")
     check.add_argument("--json", type=Path, metavar="F", help="write the findings here")
     check.set_defaults(command=_check)
+
+    worker = commands.add_parser("worker", help="carry out the runs that pages ask for")
+    worker.add_argument("--attached", action="store_true", help="end, after the run under way, when its parent ends")
+    worker.set_defaults(command=_worker)
     return parser
 
 
@@ -216,6 +220,21 @@ def _check(options: argparse.Namespace) -> int:
     )
     for finding in found["findings"]:  # type: ignore[attr-defined]
         print(f"{finding['severity']:8}{finding['id']:24}{finding['message']}")
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    import logging
+
+    from ftvp_core.jobs.worker import work
+    from ftvp_core.store.store import open_store
+
+    logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
+    # It may die at any instant: its run is then interrupted, not cancelled, and the next worker goes on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = os.getppid()
+    work(open_store(), until=lambda: options.attached and os.getppid() != parent)
     return 0
 
 

@@ -46,7 +46,7 @@ datasets = Table(
     "datasets",
     metadata,
     Column("key", String(64), primary_key=True),  # sha256 of the body
-    Column("kind", String(16), nullable=False),  # examples | recorded | knowledge
+    Column("kind", String(16), nullable=False),  # examples | recorded | knowledge | snapshot
     Column("name", Text, nullable=False),
     Column("n", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),  # gzipped JSON
@@ -128,6 +128,17 @@ results = Table(
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
+
+# A link to one frozen comparison. Only the token's hash is kept: who reads the database can't open it.
+shares = Table(
+    "shares",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("snapshot", ForeignKey("datasets.key"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+)
 
 # A tuned arm's training. Its adapter may be an earlier run's: same base, rows, prompts and settings.
 tunings = Table(

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from ftvp_core.errors import FtvpError, UserError
-from ftvp_core.store.schema import HEAD, attempts, datasets, metadata, probes, results, runs, tunings
+from ftvp_core.store.schema import HEAD, attempts, datasets, metadata, probes, results, runs, shares, tunings
 
 #: A run whose process hasn't beaten for this long is interrupted.
 BEAT_LIMIT_S = 30.0
@@ -260,6 +260,34 @@ class Store:
         with self.engine.connect() as connection:
             size: int = connection.execute(select(datasets.c.n).where(datasets.c.key == key)).scalar_one()
         return size
+
+    # Shared links
+
+    def keep_share(self, token_sha256: str, run_id: str, snapshot: str) -> None:
+        with self.writing() as connection:
+            connection.execute(
+                shares.insert().values(
+                    token_sha256=token_sha256, run_id=run_id, snapshot=snapshot, created_at=time.time()
+                )
+            )
+
+    def shared_snapshot(self, token_sha256: str) -> str | None:
+        """The frozen comparison behind a link's hash; None where there is none, or it was revoked."""
+        live = select(shares.c.snapshot).where(shares.c.token_sha256 == token_sha256, shares.c.revoked_at.is_(None))
+        with self.engine.connect() as connection:
+            key = connection.execute(live).scalar_one_or_none()
+        return None if key is None else self.body(key)
+
+    def shares(self, run_id: str) -> list[Row[Any]]:
+        """A run's live links, newest first."""
+        live = select(shares).where(shares.c.run_id == run_id, shares.c.revoked_at.is_(None))
+        with self.engine.connect() as connection:
+            return list(connection.execute(live.order_by(shares.c.created_at.desc())))
+
+    def revoke(self, token_sha256: str) -> None:
+        with self.writing() as connection:
+            one = update(shares).where(shares.c.token_sha256 == token_sha256)
+            connection.execute(one.values(revoked_at=time.time()))
 
     # What a run has
 

@@ -1,0 +1,32 @@
+"""The worker: takes enqueued runs one after another, for as long as it lives.
+
+Any number may run, on any machine that reaches the store. One that is killed leaves its run interrupted; the
+next one goes on with it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from ftvp_core.errors import UserError
+from ftvp_core.jobs.execute import execute
+from ftvp_core.store.store import Store
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 0.5
+
+
+def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
+    """Carry out runs until `until()` says so; it is asked between runs."""
+    while not until():
+        run_id = store.next_job()
+        if run_id is None:
+            time.sleep(ASK_EVERY_S)
+            continue
+        try:
+            ended = execute(store, run_id)
+        except UserError as error:  # another worker was quicker
+            log.info("%s", error)
+            continue
+        log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")
