@@ -129,6 +129,15 @@ results = Table(
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
 
+# A comparison file being edited in the pages. It may be incomplete; running it makes a run of its own.
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("keys", JSON, nullable=False),  # the file's keys
+    Column("changed_at", Float, nullable=False),
+)
+
 # A link to one frozen comparison. Only the token's hash is kept: who reads the database can't open it.
 shares = Table(
     "shares",

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from ftvp_core.errors import FtvpError, UserError
-from ftvp_core.store.schema import HEAD, attempts, datasets, metadata, probes, results, runs, shares, tunings
+from ftvp_core.store.schema import HEAD, attempts, datasets, drafts, metadata, probes, results, runs, shares, tunings
 
 #: A run whose process hasn't beaten for this long is interrupted.
 BEAT_LIMIT_S = 30.0
@@ -260,6 +260,26 @@ class Store:
         with self.engine.connect() as connection:
             size: int = connection.execute(select(datasets.c.n).where(datasets.c.key == key)).scalar_one()
         return size
+
+    # Drafts
+
+    def draft(self, draft_id: str) -> dict[str, Any] | None:
+        with self.engine.connect() as connection:
+            keys: dict[str, Any] | None = connection.execute(
+                select(drafts.c.keys).where(drafts.c.id == draft_id)
+            ).scalar_one_or_none()
+        return keys
+
+    def newest_draft(self) -> str | None:
+        with self.engine.connect() as connection:
+            newest = select(drafts.c.id).order_by(drafts.c.changed_at.desc()).limit(1)
+            return connection.execute(newest).scalar_one_or_none()
+
+    def keep_draft(self, draft_id: str, keys: Mapping[str, Any]) -> None:
+        with self.writing() as connection:
+            values = {"keys": dict(keys), "changed_at": time.time()}
+            if connection.execute(update(drafts).where(drafts.c.id == draft_id).values(**values)).rowcount == 0:
+                connection.execute(drafts.insert().values(id=draft_id, **values))
 
     # Shared links
 

@@ -1,0 +1,117 @@
+"""A comparison file while it is edited in the pages: kept in the store, possibly incomplete, always the file's keys."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ftvp_core.data.checks import check
+from ftvp_core.data.examples import to_examples
+from ftvp_core.data.rows import Table, read_table
+from ftvp_core.errors import UserError
+from ftvp_core.spec import Spec, TrainSetSpec, dump, parse
+from ftvp_core.store.store import Store, home
+from ftvp_core.types import ExampleSet, Finding
+
+Part = Literal["eval_set", "train_set"]
+Keys = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a draft's file was read. `problem` says why there are no examples, in one line."""
+
+    table: Table
+    examples: ExampleSet | None
+    problem: str | None
+
+
+def new_draft(store: Store, keys: Mapping[str, Any] | None = None) -> str:
+    """Keep a new draft and return its id."""
+    draft_id = secrets.token_hex(6)
+    store.keep_draft(draft_id, keys or {"name": "new comparison"})
+    return draft_id
+
+
+def draft_keys(store: Store, draft_id: str) -> Keys:
+    """A draft's keys. Raises UserError."""
+    keys = store.draft(draft_id)
+    if keys is None:
+        raise UserError(f"draft {draft_id}", "is not in the store", "start a new comparison")
+    return keys
+
+
+def change(store: Store, draft_id: str, **parts: Any) -> None:
+    """Set top-level keys of a draft; None removes one."""
+    keys = {**draft_keys(store, draft_id), **parts}
+    store.keep_draft(draft_id, {key: value for key, value in keys.items() if value is not None})
+
+
+def keep_upload(name: str, content: bytes) -> Path:
+    """Save an uploaded file under its content's hash: the same file twice is one, a changed one is another."""
+    folder = home() / "uploads" / hashlib.sha256(content).hexdigest()[:16]
+    path = folder / (Path(name).name.lstrip(".") or "upload")
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_bytes(content)
+        part.replace(path)
+    return path
+
+
+def read_part(keys: Keys, part: Part) -> Reading | None:
+    """A draft's eval or training set, as it is read now; None where none is named. Raises UserError for the file."""
+    if part not in keys:
+        return None
+    spec = TrainSetSpec(**{key: value for key, value in keys[part].items() if key != "gold"})
+    table = read_table(Path(spec.path), spec.encoding)
+    try:
+        return Reading(table, to_examples(table, spec), None)
+    except UserError as error:
+        return Reading(table, None, str(error))
+
+
+def findings(keys: Keys) -> Sequence[Finding]:
+    """What the checks say of the draft's data; nothing where it can't be read yet."""
+    evaluated, trained = read_part(keys, "eval_set"), read_part(keys, "train_set")
+    if evaluated is None or evaluated.examples is None:
+        return ()
+    return check(evaluated.examples, trained.examples if trained else None)
+
+
+def put_candidate(keys: Keys, candidate: Mapping[str, Any]) -> list[Keys]:
+    """The draft's candidates with this one added, or in the place of the one of its name."""
+    candidates: list[Keys] = list(keys.get("candidates", ()))
+    names = [one["name"] for one in candidates]
+    if candidate["name"] in names:
+        candidates[names.index(candidate["name"])] = dict(candidate)
+        return candidates
+    return [*candidates, dict(candidate)]
+
+
+def without_candidate(keys: Keys, name: str) -> list[Keys]:
+    return [one for one in keys.get("candidates", ()) if one["name"] != name]
+
+
+def to_spec(keys: Keys) -> Spec:
+    """The draft as a whole comparison file. Raises UserError, with what is missing."""
+    for part, page in (("eval_set", "upload one on Data"), ("candidates", "define one on Candidates")):
+        if not keys.get(part):
+            raise UserError("this comparison", f"has no {part}", page)
+    return parse(yaml.safe_dump(keys, allow_unicode=True, sort_keys=False), "this comparison")
+
+
+def to_text(keys: Keys) -> str:
+    """The comparison file's text, complete or not."""
+    text: str = yaml.safe_dump(keys, allow_unicode=True, sort_keys=False)
+    return text
+
+
+def from_text(text: str) -> Keys:
+    """A comparison file's keys, defaults left out. Raises UserError."""
+    keys: Keys = yaml.safe_load(dump(parse(text, "the comparison file")))
+    return keys
