@@ -61,6 +61,8 @@ def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str]:
         encoding = next((name for bom, name in BOMS if data.startswith(bom)), None)
     if encoding is None and _is_utf8(data):
         encoding = "utf-8"
+    if encoding is None and _is_korean(data):
+        encoding = "cp949"
     if encoding is None:
         from charset_normalizer import from_bytes  # 40 ms that UTF-8 files don't pay
 
@@ -82,6 +84,20 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_korean(data: bytes) -> bool:
+    """Whether the bytes read as CP949 (and so EUC-KR) are Hangul nearly throughout.
+
+    A detector of many encodings needs more text than an eval set's cells hold: it takes short CP949 for Big5.
+    Chinese and Japanese bytes read as CP949 give Hanja and syllables mixed.
+    """
+    try:
+        letters = [char for char in data.decode("cp949") if char > "\x7f" and char.isalpha()]
+    except UnicodeDecodeError:
+        return False
+    hangul = sum("\uac00" <= char <= "\ud7a3" for char in letters)
+    return bool(letters) and hangul >= 0.95 * len(letters)
 
 
 def _read_separated(text: str, path: Path) -> tuple[str, tuple[str, ...], list[Row]]:

@@ -134,7 +134,7 @@ drafts = Table(
     "drafts",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("keys", JSON, nullable=False),  # the file's keys
+    Column("file", JSON, nullable=False),  # its keys
     Column("changed_at", Float, nullable=False),
 )
 

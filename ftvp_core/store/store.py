@@ -266,7 +266,7 @@ class Store:
     def draft(self, draft_id: str) -> dict[str, Any] | None:
         with self.engine.connect() as connection:
             keys: dict[str, Any] | None = connection.execute(
-                select(drafts.c.keys).where(drafts.c.id == draft_id)
+                select(drafts.c.file).where(drafts.c.id == draft_id)
             ).scalar_one_or_none()
         return keys
 
@@ -277,7 +277,7 @@ class Store:
 
     def keep_draft(self, draft_id: str, keys: Mapping[str, Any]) -> None:
         with self.writing() as connection:
-            values = {"keys": dict(keys), "changed_at": time.time()}
+            values = {"file": dict(keys), "changed_at": time.time()}
             if connection.execute(update(drafts).where(drafts.c.id == draft_id).values(**values)).rowcount == 0:
                 connection.execute(drafts.insert().values(id=draft_id, **values))
 
