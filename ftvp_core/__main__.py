@@ -6,7 +6,6 @@ Exit status: 0 done; 1 the user's file or setting is wrong, said in one line; 2 
 import argparse
 import json
 import os
-import platform
 import signal
 import sys
 from collections.abc import Sequence
@@ -149,6 +148,7 @@ def _read_plan(file: Path, limit_usd: Decimal | None) -> "Plan":
 
 def _new_run(store: "Store", plan: "Plan", file: Path) -> str:
     from ftvp_core.runs.plan import new_run
+    from ftvp_core.versions import versions
 
     return new_run(store, plan, file.parent.resolve(), versions())
 
@@ -286,21 +286,6 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
         print("\n" + "\n".join(summary(report.comparison, report.decision)))
         for warning in report.decision.warnings:
             print(f"Warning ({warning.id}): {warning.message}")
-
-
-def versions() -> dict[str, str]:
-    """The machine and the libraries whose version can change an answer."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from ftvp_core import __version__
-
-    found = {"ftvp": __version__, "python": platform.python_version(), "machine": platform.platform()}
-    for name in ("aiohttp", "genai-prices", "scikit-learn", "torch", "transformers", "peft", "chromadb"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _mapped_like(spec: "TrainSetSpec", train: "TrainSetSpec", columns: Sequence[str]) -> "TrainSetSpec":

@@ -66,6 +66,12 @@ class Estimate:
     calls: int
     input_tokens: int
     most_usd: Decimal | None
+    concurrency: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the calls take if each takes one second: no provider tells beforehand."""
+        return self.calls / self.concurrency
 
 
 def read_sources(spec: Spec, folder: Path) -> Sources:
@@ -126,7 +132,7 @@ def estimate(plan: Plan) -> Estimate:
                 most = None
             elif most is not None:
                 most += repeats * reserve(arm.price, prompt, request.max_tokens)
-    return Estimate(calls, tokens, most)
+    return Estimate(calls, tokens, most, plan.spec.run.concurrency)
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:

@@ -135,6 +135,7 @@ drafts = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("file", JSON, nullable=False),  # its keys
+    Column("run_id", ForeignKey("runs.id")),  # the newest run that was started from it
     Column("changed_at", Float, nullable=False),
 )
 

@@ -281,6 +281,15 @@ class Store:
             if connection.execute(update(drafts).where(drafts.c.id == draft_id).values(**values)).rowcount == 0:
                 connection.execute(drafts.insert().values(id=draft_id, **values))
 
+    def draft_run(self, draft_id: str) -> str | None:
+        """The newest run that was started from a draft."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(drafts.c.run_id).where(drafts.c.id == draft_id)).scalar_one_or_none()
+
+    def keep_draft_run(self, draft_id: str, run_id: str) -> None:
+        with self.writing() as connection:
+            connection.execute(update(drafts).where(drafts.c.id == draft_id).values(run_id=run_id))
+
     # Shared links
 
     def keep_share(self, token_sha256: str, run_id: str, snapshot: str) -> None:
@@ -372,6 +381,24 @@ class Store:
         with self.engine.connect() as connection:
             rows = connection.execute(select(probes.c.arm, probes.c.latency_s).where(probes.c.run_id == run_id))
             return {row.arm: row.latency_s for row in rows}
+
+    def counts(self, run_id: str) -> dict[int, tuple[int, int]]:
+        """Results so far, and how many of them failed, by arm."""
+        failed = func.sum(cast(results.c.output.is_(None), Integer))
+        counted = select(results.c.arm, func.count(), failed).where(results.c.run_id == run_id).group_by(results.c.arm)
+        with self.engine.connect() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(counted)}
+
+    def failures(self, run_id: str) -> list[tuple[str, int]]:
+        """Causes of failed attempts and how often each came, the commonest first."""
+        causes = (
+            select(attempts.c.cause, func.count())
+            .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None))
+            .group_by(attempts.c.cause)
+            .order_by(func.count().desc())
+        )
+        with self.engine.connect() as connection:
+            return [(row[0], row[1]) for row in connection.execute(causes)]
 
     def results(self, run_id: str, *, texts: bool = True) -> list[Row[Any]]:
         """Every result, by arm, example and repeat. Without `texts` the outputs are left in the database."""
