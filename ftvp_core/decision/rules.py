@@ -193,6 +193,20 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+#: What each rule says when it fires.
+MEANING = {
+    "prompt-reaches-target": "A prompt is enough: it reaches the target",
+    "fine-tuning-candidate": "A good prompt stays below the target: a candidate for fine-tuning",
+    "new-knowledge": "Retrieval is shown better than prompting: the task needs knowledge that the model lacks",
+    "structured-output": "An output schema is shown better than a plain prompt: no tuning for a format",
+    "fine-tuning-adopted": "Fine-tuning is shown better than every prompt and RAG: adopt it",
+    "no-improvement": "Fine-tuning shows no improvement on held-out data: don't adopt",
+    "smaller-is-enough": "A cheaper or faster candidate is as good as the best: take it, or distil into it",
+    "floor-wins": "No language model is shown better than a classical floor: it isn't worth its cost",
+    "not-decided": "The two best can't be told apart yet",
+}
+
+
 def _warnings(case: Case) -> list[Warned]:
     found = [
         Warned(finding.id, finding.message) for finding in case.findings if finding.severity in {"error", "warning"}

@@ -44,6 +44,15 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.2g} ms" if value < 0.01 else f"{_significant(value)} s"
 
 
+def duration(value: float | None) -> str:
+    """Seconds as people say a length of time: `40 s`, `12 min`, `3.5 h`."""
+    if value is None:
+        return UNKNOWN
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{_significant(value / 3600)} h"
+
+
 def count(value: float | None) -> str:
     if value is None:
         return UNKNOWN

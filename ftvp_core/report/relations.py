@@ -1,0 +1,67 @@
+"""How candidates stand to each other: against a baseline, and on the frontier of accuracy and cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ftvp_core.report.load import NOT_RUN
+from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, Verdict, Warned
+
+_OPPOSITE: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A candidate minus the baseline, over the examples that both were scored on."""
+
+    difference: float
+    interval: Interval
+    verdict: Verdict
+
+
+def baseline(comparison: Comparison, decision: Decision) -> str:
+    """What the others are held against: the first prompt, else the chosen candidate, else the first."""
+    prompts = [one.name for one in comparison.candidates if one.method == "prompt"]
+    return next(iter(prompts), decision.choose or comparison.candidates[0].name)
+
+
+def against(comparison: Comparison, name: str) -> dict[str, Against]:
+    """Every other candidate that shares scored examples with `name`."""
+    found = {}
+    for pair in comparison.pairs:
+        if pair.difference is None or pair.interval is None:
+            continue
+        if pair.b == name:
+            found[pair.a] = Against(pair.difference, pair.interval, pair.verdict)
+        elif pair.a == name:
+            turned = Interval(-pair.interval.high, -pair.interval.low)
+            found[pair.b] = Against(-pair.difference, turned, _OPPOSITE.get(pair.verdict, pair.verdict))
+    return found
+
+
+def best_first(comparison: Comparison) -> list[CandidateFigures]:
+    """By accuracy; what has none comes last, in the file's order."""
+    return sorted(comparison.candidates, key=lambda one: -1.0 if one.accuracy is None else one.accuracy, reverse=True)
+
+
+def frontier(comparison: Comparison) -> list[CandidateFigures]:
+    """From the cheapest up: no other candidate is both as cheap and more accurate. Unpriced ones are left out."""
+    priced = [one for one in comparison.candidates if one.cost_per_1k_usd is not None and one.accuracy is not None]
+    found: list[CandidateFigures] = []
+    for one in sorted(priced, key=lambda each: (each.cost_per_1k_usd, -(each.accuracy or 0.0))):
+        if not found or (one.accuracy or 0.0) > (found[-1].accuracy or 0.0):
+            found.append(one)
+    return found
+
+
+def not_run(one: CandidateFigures) -> int:
+    return one.failures.get(NOT_RUN, 0)
+
+
+def failures(one: CandidateFigures) -> dict[str, int]:
+    """Rows that were tried and brought no answer, by cause, the most frequent first."""
+    return {cause: count for cause, count in one.failures.items() if cause != NOT_RUN}
+
+
+def warnings(decision: Decision, state: str) -> list[Warned]:
+    """What stands above the verdict. While a run goes on, rows still to come are no failures."""
+    return [one for one in decision.warnings if state not in {"queued", "running"} or one.id != "many-failed"]
