@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imported where they are used: the command line starts in a 
 
     from ftvp_core.runs.plan import Plan
     from ftvp_core.spec import TrainSetSpec
-    from ftvp_core.store.store import RunRow, Store
+    from ftvp_core.store.store import Store
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo" / "comparison.yaml"
 
@@ -98,15 +98,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.file is None and options.resume is None:
         raise UserError("run", "neither a comparison file nor --resume is given", "give one")
     _check_outputs(options)
-    plan = _read_plan(options.file, options.max_cost) if options.file else None
-    store = open_store()
     if options.resume is None:
-        assert plan is not None
-        run_id = _new_run(store, plan, options.file)
-    else:
-        run_id = options.resume
-        plan = _resumed_plan(store, store.run(run_id), plan, options.max_cost)
-    return _carry_out(options, store, run_id, plan)
+        plan = _read_plan(options.file, options.max_cost)
+        store = open_store()
+        return _carry_out(options, store, _new_run(store, plan, options.file), plan)
+    store = open_store()
+    return _carry_out(options, store, options.resume, _resumed_plan(store, options))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -119,11 +116,15 @@ def _demo(options: argparse.Namespace) -> int:
     return _carry_out(options, store, _new_run(store, plan, DEMO), plan)
 
 
-def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "Plan") -> int:
-    """Run, report, and say what came of it: the run's id on standard error, the table on standard output."""
+def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "Plan | None") -> int:
+    """Run (unless `plan` is None: it is done), report, and say what came of it.
+
+    The run's id goes to standard error before anything is sent, the table to standard output.
+    """
     from ftvp_core.jobs.execute import execute
 
-    _announce(run_id, plan)
+    if plan is not None:
+        _announce(run_id, plan)
     with _progress_bar() as bar:
 
         def progress(done: int, total: int) -> None:
@@ -153,16 +154,22 @@ def _new_run(store: "Store", plan: "Plan", file: Path) -> str:
     return new_run(store, plan, file.parent.resolve(), versions())
 
 
-def _resumed_plan(store: "Store", run: "RunRow", given: "Plan | None", limit_usd: Decimal | None) -> "Plan":
-    """The stored plan, after checking that a given file is still the one it began with."""
-    from ftvp_core.runs.plan import check_unchanged, stored_plan
+def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
+    """The stored plan, after checking that a given file is still the one it began with; None of a finished run."""
+    from ftvp_core.runs.plan import check_unchanged, read_sources, stored_plan
+    from ftvp_core.spec import load
 
-    if given is not None:
-        check_unchanged(run, given.spec, given.sources, store)
-    if limit_usd is not None and run.state != "done":
-        store.set_limit(run.id, limit_usd)
+    run = store.run(options.resume)
+    if options.file is not None:
+        spec = load(options.file)
+        check_unchanged(run, spec, read_sources(spec, options.file.parent), store)
+    if run.state == "done":
+        return None
+    if options.max_cost is not None:
+        store.set_limit(run.id, options.max_cost)
+    plan = stored_plan(store, store.run(run.id))
     store.requeue(run.id, enqueued=False)
-    return stored_plan(store, store.run(run.id))
+    return plan
 
 
 def _runs(options: argparse.Namespace) -> int:
