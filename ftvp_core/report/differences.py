@@ -27,11 +27,12 @@ def differing(report: Report, store: Store, first: str, second: str) -> dict[Kin
     names = [candidate.name for candidate in report.spec.candidates]
     grades: dict[str, dict[int, list[float]]] = {first: {}, second: {}}
     answers: dict[str, dict[int, str]] = {first: {}, second: {}}
-    for name in (first, second):
-        for row in store.results(report.run.id, arm=names.index(name)):
-            if row.grade is not None:
-                grades[name].setdefault(row.example, []).append(row.grade)
-                answers[name].setdefault(row.example, row.output or "")
+    by_arm = {names.index(name): name for name in (first, second)}
+    for row in store.results(report.run.id):
+        name = by_arm.get(row.arm)
+        if name is not None and row.grade is not None:
+            grades[name].setdefault(row.example, []).append(row.grade)
+            answers[name].setdefault(row.example, row.output or "")
     found: dict[Kind, list[Differing]] = {kind: [] for kind in KINDS}
     for position, example in enumerate(report.eval_set.examples):
         kind = _kind(_mean(grades[first], position), _mean(grades[second], position))

@@ -16,6 +16,9 @@ from ftvp_core.spec import Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Tokens
 
+#: What stands for an answer that hasn't been asked for yet.
+NOT_RUN = "not run"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -84,7 +87,7 @@ def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence
     grade, latency_s, ttft_s = (np.full(size, np.nan) for _ in range(3))
     answered = np.zeros(size, dtype=bool)
     request_usd: list[Decimal | None] = [None] * size
-    errors = ["not run"] * size
+    errors = [NOT_RUN] * size
     for row in rows:
         at = row.example * repeats + row.repeat
         answered[at] = row.answered

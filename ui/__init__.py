@@ -1,0 +1,1 @@
+"""What the pages share: the frame around them, charts, and the names of their state."""

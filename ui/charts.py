@@ -1,0 +1,294 @@
+"""Report figures to Plotly figures, each with the finding as its alt text. One colour a candidate, everywhere.
+
+Colours come from Okabe and Ito's set and keep 3 : 1 against both themes' backgrounds; a symbol and a dash say
+the same to who can't tell them apart. Text takes the theme's colour: none is set here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from ftvp_core.report import figures
+from ftvp_core.report.relations import Against, best_first, frontier
+from ftvp_core.types import CandidateFigures, Comparison, Method
+
+#: Methods share a hue; candidates of one method take turns between its two shades.
+HUES: Mapping[Method, tuple[str, str]] = {
+    "prompt": ("#0072b2", "#3f96d8"),
+    "few-shot": ("#00808f", "#0f9fae"),
+    "rag": ("#00845f", "#009e73"),
+    "fine-tuned": ("#c8500a", "#e0701f"),
+    "fine-tuned+rag": ("#a8508a", "#cc79a7"),
+    "floor": ("#6b7680", "#87929c"),
+    "recorded": ("#8a6d00", "#a98600"),
+}
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "pentagon")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+#: Rules and the frontier: quiet on either background.
+_QUIET = "#87929c"
+_NAME_LENGTH = 24
+_ROW_PX = 38
+_LEGEND_PX = 20
+#: A log axis from this ratio of the slowest to the fastest on.
+_WIDE = 20.0
+
+
+class Chart(NamedTuple):
+    figure: go.Figure
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    colour: str
+    symbol: str
+    dash: str
+
+
+def looks(comparison: Comparison) -> dict[str, Look]:
+    """By candidate, in the file's order: the same in every chart and whatever is sorted how."""
+    seen: dict[Method, int] = {}
+    found = {}
+    for at, one in enumerate(comparison.candidates):
+        turn = seen[one.method] = seen.get(one.method, -1) + 1
+        shades = HUES[one.method]
+        found[one.name] = Look(shades[turn % len(shades)], _SYMBOLS[at % len(_SYMBOLS)], _DASHES[at % len(_DASHES)])
+    return found
+
+
+def accuracy(comparison: Comparison) -> Chart:
+    """Dots with their 95 % intervals, the best on top."""
+    ranked = best_first(comparison)
+    look, figure = looks(comparison), go.Figure()
+    for one in ranked:
+        if one.accuracy is None or one.interval is None:
+            _unknown(figure, one.name, "nothing graded yet")
+            continue
+        percent = 100 * one.accuracy
+        low, high = 100 * one.interval.low, 100 * one.interval.high
+        figure.add_scatter(
+            x=[percent],
+            y=[_label(one.name)],
+            mode="markers",
+            marker=_marker(look[one.name], 11),
+            error_x=_bars([high - percent], [percent - low], look[one.name]),
+            hovertemplate=f"{escape(one.name)}: {figures.accuracy(one)}<extra></extra>",
+        )
+        _right_label(figure, one.name, figures.accuracy(one))
+    _rows(figure, [one.name for one in ranked])
+    figure.update_xaxes(title="right answers, %, with 95 % interval", range=_percent_range(ranked))
+    said = "; ".join(f"{one.name} {figures.accuracy(one)}" for one in ranked)
+    return Chart(figure, f"Accuracy with 95 % intervals, best first: {said}.")
+
+
+def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) -> Chart:
+    """Share of answers within a time, median and 95th percentile marked. `quantiles`: sorted, a few hundred at most."""
+    look, figure = looks(comparison), go.Figure()
+    timed = [one for one in comparison.candidates if one.latency_s is not None and quantiles.get(one.name)]
+    for one in timed:
+        assert one.latency_s is not None
+        times, style = list(quantiles[one.name]), look[one.name]
+        shares = [100 * (at + 1) / len(times) for at in range(len(times))]
+        figure.add_scatter(
+            x=times,
+            y=shares,
+            mode="lines",
+            line={"color": style.colour, "dash": style.dash, "width": 2, "shape": "hv"},
+            hovertemplate=f"{escape(one.name)}: %{{y:.0f}} % within %{{x:.3g}} s<extra></extra>",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=[one.latency_s.p50, one.latency_s.p95],
+            y=[50, 95],
+            mode="lines+markers",
+            name=f"{_label(one.name)}: {figures.seconds(one.latency_s.p50)} (p95 {figures.seconds(one.latency_s.p95)})",
+            line={"color": style.colour, "dash": style.dash, "width": 0.001},
+            marker=_marker(style, 10),
+            hovertemplate=f"{escape(one.name)}: %{{y}} % within %{{x:.3g}} s<extra></extra>",
+        )
+    for share in (50, 95):
+        figure.add_hline(y=share, line={"color": _QUIET, "width": 1, "dash": "dot"}, opacity=0.6)
+    figure.update_yaxes(range=[0, 101], tickvals=[0, 25, 50, 75, 95], ticktext=["0 %", "25 %", "50 %", "75 %", "95 %"])
+    spread = [time for one in timed for time in (quantiles[one.name][0], quantiles[one.name][-1]) if time > 0]
+    wide = bool(spread) and max(spread) > _WIDE * min(spread)
+    _axis_of_seconds(figure, wide, max(spread, default=1.0))
+    missing = [one.name for one in comparison.candidates if one not in timed]
+    _height(figure, len(comparison.candidates), legend=len(timed))
+    said = [
+        f"{one.name} p50 {figures.seconds(one.latency_s.p50)}, p95 {figures.seconds(one.latency_s.p95)}"
+        for one in timed
+        if one.latency_s
+    ]
+    return Chart(figure, f"Latency: {'; '.join((*said, *(f'{name} unknown' for name in missing)))}.")
+
+
+def cost(comparison: Comparison) -> Chart:
+    """What 1,000 answers cost: bars from zero. An unknown cost has no bar, and says so."""
+    look, figure = looks(comparison), go.Figure()
+    dearest_first = sorted(comparison.candidates, key=lambda one: (one.cost_per_1k_usd is None, one.cost_per_1k_usd))
+    for one in dearest_first:
+        if one.cost_per_1k_usd is None:
+            _unknown(figure, one.name, "unknown")
+            continue
+        figure.add_bar(
+            x=[float(one.cost_per_1k_usd)],
+            y=[_label(one.name)],
+            orientation="h",
+            width=0.5,
+            marker={"color": look[one.name].colour},
+            hovertemplate=f"{escape(one.name)}: {figures.dollars(one.cost_per_1k_usd)} per 1,000<extra></extra>",
+        )
+        once = f" + {figures.dollars(one.training_cost_usd)} once" if one.training_cost_usd is not None else ""
+        _right_label(figure, one.name, figures.dollars(one.cost_per_1k_usd) + once)
+    _rows(figure, [one.name for one in dearest_first])
+    figure.update_xaxes(
+        title="$ per 1,000 answers", rangemode="tozero", tickprefix="$", nticks=4, exponentformat="none"
+    )
+    if all(one.cost_per_1k_usd is None for one in dearest_first):
+        figure.update_xaxes(range=[0, 1], showticklabels=False)
+    said = "; ".join(f"{one.name} {_dollars(one)}" for one in dearest_first)
+    return Chart(figure, f"Cost per 1,000 answers, cheapest first: {said}.")
+
+
+def accuracy_against_cost(comparison: Comparison) -> Chart:
+    """Points with the accuracy's interval; the line joins those that nothing beats on both."""
+    look, figure = looks(comparison), go.Figure()
+    best = frontier(comparison)
+    priced = [one for one in comparison.candidates if one.cost_per_1k_usd is not None and one.accuracy is not None]
+    figure.add_scatter(
+        x=[float(one.cost_per_1k_usd or 0) for one in best],
+        y=[100 * (one.accuracy or 0) for one in best],
+        mode="lines",
+        line={"color": _QUIET, "width": 1.5, "dash": "dot", "shape": "hv"},
+        hoverinfo="skip",
+    )
+    costs = [float(one.cost_per_1k_usd or 0) for one in priced]
+    for at, one in enumerate(sorted(priced, key=lambda each: each.cost_per_1k_usd or 0)):
+        assert one.interval is not None and one.accuracy is not None
+        percent, x = 100 * one.accuracy, float(one.cost_per_1k_usd or 0)
+        side = "left" if x > 0.55 * max(costs) and len(costs) > 1 else "right"
+        figure.add_scatter(
+            x=[x],
+            y=[percent],
+            mode="markers+text",
+            # Neighbours take turns above and below, so that their names keep out of each other's way.
+            text=[f"{_label(one.name)}&nbsp;&nbsp;" if side == "left" else f"&nbsp;&nbsp;{_label(one.name)}"],
+            textposition=f"{'bottom' if at % 2 else 'top'} {side}",
+            marker=_marker(look[one.name], 11),
+            error_y=_bars([100 * one.interval.high - percent], [percent - 100 * one.interval.low], look[one.name]),
+            hovertemplate=f"{escape(one.name)}: {figures.accuracy(one)} at {_dollars(one)} per 1,000<extra></extra>",
+            cliponaxis=False,
+        )
+    figure.update_xaxes(title="$ per 1,000 answers", tickprefix="$", nticks=5, exponentformat="none")
+    figure.update_xaxes(range=[0, 1.15 * max(costs, default=1.0) or 1])
+    figure.update_yaxes(title="right answers, %", range=_percent_range(priced))
+    _height(figure, len(comparison.candidates))
+    missing = [one.name for one in comparison.candidates if one not in priced]
+    efficient = ", ".join(f"{one.name} ({figures.percent(one.accuracy)}, {_dollars(one)})" for one in best) or "none"
+    said = f"Accuracy against cost; on the efficient frontier: {efficient}."
+    return Chart(figure, said + (f" Not drawn, cost or accuracy unknown: {', '.join(missing)}." if missing else ""))
+
+
+def differences(comparison: Comparison, baseline: str, found: Mapping[str, Against]) -> Chart:
+    """Points above the baseline with 95 % intervals. What crosses zero isn't told apart from it."""
+    look, figure = looks(comparison), go.Figure()
+    ranked = [one for one in best_first(comparison) if one.name in found]
+    for one in ranked:
+        pair = found[one.name]
+        points = 100 * pair.difference
+        style = look[one.name]
+        figure.add_scatter(
+            x=[points],
+            y=[_label(one.name)],
+            mode="markers",
+            marker=_marker(style, 11),
+            error_x=_bars([100 * pair.interval.high - points], [points - 100 * pair.interval.low], style),
+            hovertemplate=f"{escape(one.name)}: {figures.points(pair.difference, pair.interval)}<extra></extra>",
+        )
+        _right_label(figure, one.name, pair.verdict)
+    figure.add_vline(x=0, line={"color": _QUIET, "width": 1.5})
+    _rows(figure, [one.name for one in ranked])
+    figure.update_xaxes(title="points above (right) or below (left), with 95 % interval", zeroline=False)
+    said = "; ".join(
+        f"{one.name} {figures.points(found[one.name].difference, found[one.name].interval)}, {found[one.name].verdict}"
+        for one in ranked
+    )
+    return Chart(figure, f"Difference from {baseline} in points: {said or 'nothing to compare yet'}.")
+
+
+def _marker(look: Look, size: int) -> dict[str, Any]:
+    return {"color": look.colour, "symbol": look.symbol, "size": size}
+
+
+def _bars(above: list[float], below: list[float], look: Look) -> dict[str, Any]:
+    return {
+        "type": "data", "symmetric": False, "array": above, "arrayminus": below,
+        "color": look.colour, "thickness": 2, "width": 5,
+    }  # fmt: skip
+
+
+def _rows(figure: go.Figure, names: Sequence[str]) -> None:
+    """A row a candidate, the first on top, its name on the line above its mark: names keep their room at any width."""
+    labels = [_label(name) for name in names]
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=labels[::-1], range=[-0.6, len(labels) - 0.25], showticklabels=False,
+        showgrid=False, zeroline=False,
+    )  # fmt: skip
+    for name in labels:
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", y=name, yanchor="bottom", yshift=7, text=name, showarrow=False
+        )
+    _height(figure, len(labels))
+
+
+def _right_label(figure: go.Figure, name: str, text: str) -> None:
+    figure.add_annotation(
+        x=1, xref="paper", xanchor="right", y=_label(name), yanchor="bottom", yshift=7, text=text, showarrow=False
+    )
+
+
+def _unknown(figure: go.Figure, name: str, text: str) -> None:
+    """A candidate without the figure keeps its row and says so; nothing is drawn for it."""
+    figure.add_scatter(x=[None], y=[_label(name)], mode="markers", hoverinfo="skip")
+    _right_label(figure, name, text)
+
+
+def _height(figure: go.Figure, rows: int, legend: int = 0) -> None:
+    figure.update_layout(
+        height=max(230, 70 + _ROW_PX * rows) + _LEGEND_PX * legend,
+        margin={"l": 4, "r": 8, "t": 4, "b": 48 + _LEGEND_PX * legend},
+        showlegend=legend > 0,
+        legend={"yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "title": None, "itemclick": False},
+        hoverlabel={"align": "left"},
+        dragmode=False,
+    )
+    figure.update_xaxes(fixedrange=True, title_standoff=6)
+    figure.update_yaxes(automargin=True, fixedrange=True)
+
+
+def _axis_of_seconds(figure: go.Figure, wide: bool, most: float) -> None:
+    if wide:
+        figure.update_xaxes(type="log", title="seconds, log scale", dtick=1, tickformat=".4~g")
+    else:
+        figure.update_xaxes(title="seconds", range=[0, 1.05 * most], nticks=6)
+
+
+def _percent_range(candidates: Sequence[CandidateFigures]) -> list[float]:
+    """All intervals with a margin, in tens; never beyond 0 and 100 by more than a mark's width."""
+    lows = [100 * one.interval.low for one in candidates if one.interval]
+    highs = [100 * one.interval.high for one in candidates if one.interval]
+    if not lows:
+        return [0, 100]
+    return [max(-2, 10 * ((min(lows) - 5) // 10)), min(102, 10 * ((max(highs) + 14) // 10))]
+
+
+def _label(name: str) -> str:
+    """Plotly reads some tags in text: none of a name's are tags."""
+    return escape(name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…")
+
+
+def _dollars(one: CandidateFigures) -> str:
+    return "unknown" if one.cost_per_1k_usd is None else figures.dollars(one.cost_per_1k_usd)

@@ -1,0 +1,137 @@
+"""A comparison's parts as every page shows them: from figures alone, so that a shared link can use them too."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from ftvp_core.report import figures
+from ftvp_core.report.relations import against, best_first, failures, not_run, warnings
+from ftvp_core.report.sentence import summary
+from ftvp_core.report.share import thinned
+from ftvp_core.types import CandidateFigures, Comparison, Decision
+from ui import charts
+from ui.charts import Chart
+from ui.words import plain
+
+_PLOT = {"displayModeBar": False, "responsive": True}
+
+
+def answer(comparison: Comparison, decision: Decision, run_state: str) -> None:
+    """Warnings, then the sentences: what can be concluded, and what can't yet."""
+    found = warnings(decision, run_state)
+    if found:
+        with st.container(border=True, key="warnings", gap="xsmall"):
+            for one in found:
+                st.text(one.message)
+    with st.container(key="answer", gap="small"):
+        for sentence in summary(comparison, decision):
+            st.text(sentence)
+
+
+def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]], baseline: str) -> None:
+    """Three charts side by side, then accuracy against cost beside the differences from the baseline."""
+    quantiles = {name: thinned(list(values)) for name, values in latencies_s.items()}
+    with st.container(key="charts", gap="small"):
+        _side_by_side(
+            ("Accuracy", charts.accuracy(comparison)),
+            ("Latency", charts.latency(comparison, quantiles)),
+            ("Cost per 1,000", charts.cost(comparison)),
+        )
+        found = against(comparison, baseline)
+        _side_by_side(
+            ("Accuracy against cost", charts.accuracy_against_cost(comparison)),
+            (f"Difference from {baseline}", charts.differences(comparison, baseline, found)),
+        )
+        if len(comparison.pairs) > 1:
+            said = "Intervals are 95 % each. Verdicts hold for all {} pairs together (Holm), so they say less than one interval."
+            st.caption(said.format(len(comparison.pairs)))
+
+
+def table(comparison: Comparison, baseline: str) -> None:
+    """One row a candidate, the best first; units stand in the header, an unknown figure is an empty place that says so."""
+    import pandas as pd
+
+    found = against(comparison, baseline)
+    column = st.column_config
+    shown: dict[str, tuple[Any, Any]] = {
+        "candidate": (lambda one: one.name, column.TextColumn(pinned=True, width="medium")),
+        "method": (lambda one: one.method, column.TextColumn(width="small")),
+        "accuracy, %": (lambda one: _times(100, one.accuracy), column.NumberColumn(format="%.1f")),
+        "95 % interval": (_range, column.TextColumn(alignment="right")),
+        f"against {baseline}, points": (
+            lambda one: (
+                figures.points(found[one.name].difference, found[one.name].interval) if one.name in found else None
+            ),
+            column.TextColumn(alignment="right"),
+        ),
+        "p50, s": (lambda one: one.latency_s and one.latency_s.p50, column.NumberColumn(format="%.2g")),
+        "p95, s": (lambda one: one.latency_s and one.latency_s.p95, column.NumberColumn(format="%.2g")),
+        "tokens in": (lambda one: one.tokens.input, column.NumberColumn(format="localized")),
+        "tokens out": (lambda one: one.tokens.output, column.NumberColumn(format="localized")),
+        "$ per 1,000": (lambda one: _times(1, one.cost_per_1k_usd), column.NumberColumn(format="%.2g")),
+        "failed": (lambda one: one.n_failed - not_run(one), column.NumberColumn(format="%d")),
+        "ungraded": (lambda one: one.n_ungraded, column.NumberColumn(format="%d")),
+    }
+    if any(not_run(one) for one in comparison.candidates):
+        shown["not run"] = (not_run, column.NumberColumn(format="%d"))
+    ranked = best_first(comparison)
+    rows = [{name: get(one) for name, (get, _) in shown.items()} for one in ranked]
+    st.dataframe(
+        pd.DataFrame(rows, columns=list(shown)),
+        column_config={name: config for name, (_, config) in shown.items()},
+        hide_index=True,
+        height="content",
+        placeholder="unknown",
+        alt="One row a candidate: accuracy, latency, tokens, cost, failed and ungraded rows. The CSV holds the same.",
+    )
+    _failures(ranked)
+
+
+def slices(comparison: Comparison) -> None:
+    """Accuracy by tag, a row a tag and a column a candidate."""
+    import pandas as pd
+
+    if not comparison.slices:
+        return
+    st.subheader("By tag", anchor="tags")
+    rows = [
+        {"tag": one.tag, "examples": max(each.n for each in one.candidates)}
+        | {each.name: figures.accuracy(each) for each in one.candidates}
+        for one in comparison.slices
+    ]
+    names = [one.name for one in comparison.candidates]
+    config = {name: st.column_config.TextColumn(alignment="right") for name in names}
+    frame = pd.DataFrame(rows, columns=["tag", "examples", *names])
+    st.dataframe(frame, column_config=config, hide_index=True, height="content", alt="Accuracy with interval by tag.")
+
+
+def rules(decision: Decision) -> None:
+    """Each rule of the decision: whether it fired, and the figures that made it."""
+    with st.expander("How this was decided"):
+        for rule in decision.rules:
+            with st.container(horizontal=True, gap="small"):
+                st.badge("fired" if rule.fired else "not fired", color="green" if rule.fired else "gray")
+                st.markdown(f"**{plain(rule.id)}**", width="content")
+                st.text(rule.evidence)
+
+
+def _side_by_side(*titled: tuple[str, Chart]) -> None:
+    for column, (title, chart) in zip(st.columns(len(titled), border=True), titled, strict=True):
+        with column:
+            st.markdown(f"**{plain(title)}**")
+            st.plotly_chart(chart.figure, alt=chart.alt, config=_PLOT)
+
+
+def _failures(ranked: Sequence[CandidateFigures]) -> None:
+    for one in ranked:
+        for cause, count in failures(one).items():
+            st.text(f"{one.name}: {count:,} of {one.n:,} rows failed: {cause}")
+
+
+def _times(factor: float, value: Any) -> float | None:
+    return None if value is None else factor * float(value)
+
+
+def _range(one: CandidateFigures) -> str | None:
+    return f"{100 * one.interval.low:.1f}–{100 * one.interval.high:.1f}" if one.interval else None

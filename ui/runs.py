@@ -1,0 +1,69 @@
+"""Runs as a visitor meets them: a list of links, a state in words, a report that is read once."""
+
+import time
+
+import streamlit as st
+
+from ftvp_core.report.load import Report, load_report
+from ftvp_core.store.store import RunRow, Store
+from ui import state
+from ui.words import ago, plain
+
+COMPARE = "pages/4_Compare.py"
+#: States that change by themselves: a page watches them.
+ACTIVE = frozenset({"queued", "running"})
+WATCH_EVERY_S = 2
+_COLOURS = {"done": "green", "running": "blue", "queued": "gray", "failed": "red"}
+_LISTED = 20
+
+
+def run_list(store: Store) -> None:
+    """The newest runs, each a link to its comparison. Without any: what to do."""
+    runs = store.runs()
+    if not runs:
+        st.text("There is no comparison yet. Run the shipped one, or your own comparison file:")
+        st.code("make demo\npython -m ftvp_core run FILE", language="shell")
+        return
+    for run in runs[:_LISTED]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(COMPARE, label=plain(run.name), query_params={state.RUN: run.id})
+            state_badge(run)
+            st.caption(f"{ago(run.created_at)} · {run.id}", width="content")
+    if len(runs) > _LISTED:
+        st.caption(f"{len(runs) - _LISTED} older ones: python -m ftvp_core runs")
+
+
+def state_badge(run: RunRow) -> None:
+    st.badge(run.state, color=_COLOURS.get(run.state, "orange"))  # type: ignore[arg-type]
+
+
+def state_line(run: RunRow, examples: int) -> str:
+    """`400 examples · done 2 min ago · 261124-…`."""
+    when = ago(run.finished_at) if run.finished_at else f"since {ago(run.created_at)}"
+    return f"{examples:,} examples · {run.state} {when} · {run.id}"
+
+
+def progress_line(run: RunRow) -> tuple[float, str]:
+    """The share done, and the same in words."""
+    found = run.progress or {}
+    done, total, phase = found.get("done", 0), found.get("total", 0), found.get("phase", run.state)
+    return (done / total if total else 0.0), f"{phase}: {done:,} of {total:,}" if total else str(phase)
+
+
+def how_to_go_on(run: RunRow) -> str | None:
+    """For a run that ended early: why, what is kept, and the command that goes on with it."""
+    if run.state in ACTIVE or run.state == "done":
+        return None
+    cause = run.cause or "its process ended before it was done"
+    return f"This run is {run.state}: {cause}. What finished is kept and shown. Go on with it:"
+
+
+def report_of(store: Store, run: RunRow) -> Report:
+    """Read once for each state of a run: a click doesn't read it again. One that goes on is read every two seconds."""
+    tick = int(time.time() / WATCH_EVERY_S) if run.state in ACTIVE else 0
+    return _report(store, run.id, run.state, run.finished_at, tick)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _report(_store: Store, run_id: str, state_: str, finished_at: float | None, tick: int) -> Report:
+    return load_report(_store, run_id)

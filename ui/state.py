@@ -1,0 +1,22 @@
+"""Every key of session_state, of a widget and of the address. An address holds ids only."""
+
+from typing import Final
+
+#: The address: which run is shown.
+RUN: Final = "run"
+
+#: The access key as the visitor typed it (for this visit only).
+ACCESS_KEY: Final = "access_key"
+
+#: Compare.
+BASELINE: Final = "baseline"
+FIRST: Final = "first"
+SECOND: Final = "second"
+KIND: Final = "kind"
+PAGE: Final = "page"
+CSV: Final = "csv"
+
+
+def of_run(key: str, run_id: str) -> str:
+    """A widget's key for one run: another run begins with its own defaults."""
+    return f"{key}-{run_id}"
