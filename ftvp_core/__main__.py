@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Never, NoReturn
@@ -80,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", type=Path, metavar="F", help="write the findings here")
     check.set_defaults(command=_check)
 
+    train = commands.add_parser("train", help="train one candidate's adapter and print its folder")
+    train.add_argument("file", type=Path, metavar="FILE", help="the comparison file (YAML)")
+    train.add_argument("--candidate", required=True, metavar="NAME", help="a candidate that has tune")
+    train.set_defaults(command=_train)
+
     worker = commands.add_parser("worker", help="carry out the runs that pages ask for")
     worker.add_argument("--attached", action="store_true", help="end, after the run under way, when its parent ends")
     worker.set_defaults(command=_worker)
@@ -125,13 +130,8 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "
 
     if plan is not None:
         _announce(run_id, plan)
-    with _progress_bar() as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        ended = execute(store, run_id, progress, options.concurrency)
+    with _progress_bar(" answers") as bar:
+        ended = execute(store, run_id, _moves(bar), options.concurrency)
     _write_outputs(options, store, run_id, show=True)
     if ended.state == "done":
         return 0
@@ -230,6 +230,17 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train(options: argparse.Namespace) -> int:
+    from ftvp_core.jobs.train import train
+
+    with _progress_bar(" steps") as bar:
+        tuning = train(options.file, options.candidate, _moves(bar))
+    loss = f", loss {tuning.log[0][1]:.3g} to {tuning.log[-1][1]:.3g}" if tuning.log else ""
+    print(f"{tuning.rows} rows, {tuning.seconds or 0:.1f} s on {tuning.device}{loss}", file=sys.stderr)
+    print(tuning.adapter)
+    return 0
+
+
 def _worker(options: argparse.Namespace) -> int:
     import logging
 
@@ -259,10 +270,18 @@ def _announce(run_id: str, plan: "Plan") -> None:
     print(said, file=sys.stderr)
 
 
-def _progress_bar() -> "tqdm[Never]":
+def _progress_bar(unit: str) -> "tqdm[Never]":
     from tqdm import tqdm
 
-    return tqdm(unit=" answers", file=sys.stderr, disable=None, dynamic_ncols=True)
+    return tqdm(unit=unit, file=sys.stderr, disable=None, dynamic_ncols=True)
+
+
+def _moves(bar: "tqdm[Never]") -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

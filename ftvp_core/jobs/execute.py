@@ -14,6 +14,7 @@ from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.plan import Plan, stored_plan
 from ftvp_core.runs.runner import Ended, Opened, Progress, Runner
 from ftvp_core.store.store import Store, home
+from ftvp_core.training.lora import Watched
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Opening:
         candidate, sources = self._plan.arms[at].candidate, self._plan.sources
         where, seed = f"candidate {candidate.name}", self._plan.spec.run.seed
         return open_lookup(
-            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, _index_of(self._watch)
+            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of(self._watch)
         )
 
     def _tuned(self, at: int, lookup: Lookup) -> Path:
@@ -104,20 +105,22 @@ class Opening:
 
                 assert sources.train_set is not None
                 return Floor(candidate.floor, sources.train_set.examples, self._plan.spec.run.seed)
-            from ftvp_core.models.local import open_model
+            from ftvp_core.models.local import open_model, resolved
 
             adapter = self._adapters.get(at) or (self._folder / candidate.adapter if candidate.adapter else None)
-            return open_model(candidate.model_name, adapter, loaded)
+            return open_model(resolved(candidate.model_name, self._folder), adapter, loaded)
 
         return open_local
 
 
-def _index_of(watch: Watch) -> IndexOf:
-    def index_of(texts: Sequence[str]) -> Index:
+def index_of(watch: Watched) -> IndexOf:
+    """Builds or opens indexes in the store's home, watched."""
+
+    def index(texts: Sequence[str]) -> Index:
         from ftvp_core.candidates.index import chroma_index
 
         if watch.cancelled():
             raise RunStopped("cancelled")
         return chroma_index(texts, home() / "chroma", watch.progress)
 
-    return index_of
+    return index

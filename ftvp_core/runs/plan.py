@@ -16,6 +16,7 @@ from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.models import RemoteModel
+from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
 from ftvp_core.spec import Candidate, ProviderSpec, Spec, TuneSpec, dump, parse
@@ -75,7 +76,7 @@ class Estimate:
 
 
 def read_sources(spec: Spec, folder: Path) -> Sources:
-    """Read the files that a comparison names. Raises UserError."""
+    """Read the data that a comparison names, and see that its local models are there. Raises UserError."""
     whole = to_examples(read_table(folder / spec.eval_set.path, spec.eval_set.encoding), spec.eval_set)
     train_set = None
     if spec.train_set:
@@ -93,6 +94,8 @@ def read_sources(spec: Spec, folder: Path) -> Sources:
         if candidate.recorded:
             recorded[candidate.name] = table = read_table(folder / candidate.recorded)
             read_recorded(table, whole)
+        if candidate.provider == "local":
+            check_folders(candidate.model_name, candidate.adapter, folder)
     return Sources(sampled(whole, spec.eval_set.limit, spec.eval_set.seed), train_set, knowledge, recorded)
 
 
@@ -266,6 +269,7 @@ def _check_supported(candidate: Candidate, where: str) -> None:
         "retrieval.embedder": retrieval is not None and retrieval.embedder != "default",
         "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
         "retrieval.max_tokens": retrieval is not None and retrieval.max_tokens is not None,
+        "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
         "tune.method": tune is not None and tune.method != "lora",
     }
     for key, asked in missing.items():
