@@ -69,7 +69,7 @@ def _leak_exact(eval_set: ExampleSet, train_set: ExampleSet | None) -> Finding |
     rows = leaked_rows(eval_set, train_set) if train_set else ()
     return _finding(
         "leak-exact", "error", rows,
-        "{n} of the eval rows stand in the training set too: whatever trains on them or shows them knows the answers. Leave them out of one of the two.",
+        "Eval rows that stand in the training set too: {n}. Whatever trains on them or shows them knows the answers. Leave them out of one of the two.",
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def _duplicate_exact(eval_set: ExampleSet, train_set: ExampleSet | None) -> Find
     rows = [row for row, one in _rows(eval_set) if first.setdefault((folded(one.input), *one.references), row) != row]
     return _finding(
         "duplicate-exact", "warning", rows,
-        "{n} rows repeat an earlier one: they count twice and make intervals too narrow. Keep one of each.",
+        "Rows that repeat an earlier one: {n}. They count twice and make intervals too narrow. Keep one of each.",
     )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def _contradiction(eval_set: ExampleSet, train_set: ExampleSet | None) -> Findin
     rows = [row for row, example in _rows(eval_set) if len(answers[folded(example.input)]) > 1]
     return _finding(
         "contradiction", "warning", rows,
-        "{n} rows ask the same and expect different answers: no candidate can be right on all of them. Decide which answer holds.",
+        "Rows that ask the same and expect different answers: {n}. No candidate can be right on all of them. Decide which answer holds.",
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _empty_reference(eval_set: ExampleSet, train_set: ExampleSet | None) -> Find
         "empty-reference",
         "warning",
         rows,
-        "{n} rows have no reference: they can't be graded. Fill them in or drop them.",
+        "Rows without a reference: {n}. They can't be graded. Fill them in or drop them.",
     )
 
 

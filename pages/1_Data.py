@@ -1,0 +1,34 @@
+"""Data: what the files are, how they were read, and what is wrong with them."""
+
+import streamlit as st
+
+from ftvp_core.drafts import change, draft_keys, findings
+from ui import address, data
+from ui.frame import frame, shown_errors
+
+with frame("Data") as store:
+    draft_id = address.draft_id(store)
+    keys = draft_keys(store, draft_id)
+    st.title("Data", anchor=False)
+
+    name = st.text_input("Name of the comparison", keys.get("name", ""), max_chars=200)
+    if name and name != keys.get("name"):
+        change(store, draft_id, name=name)
+        st.rerun()
+
+    evaluated, trained, knowledge = st.tabs(["Eval set", "Training set (optional)", "Knowledge (optional)"])
+    with evaluated, shown_errors("eval_set"):
+        st.caption("Questions with the answers you would accept. No model is trained on them or shown them.")
+        data.examples_part(store, draft_id, keys, "eval_set")
+    with trained, shown_errors("train_set"):
+        st.caption("Rows for few-shot prompts, floors and tuning.")
+        data.examples_part(store, draft_id, keys, "train_set")
+    with knowledge, shown_errors("knowledge"):
+        st.caption("Texts, Markdown or rows that retrieval may quote.")
+        data.knowledge_part(store, draft_id, keys)
+
+    if "eval_set" in keys:
+        st.subheader("Findings", anchor=False)
+        with shown_errors("findings"):
+            data.findings_list(findings(keys))
+        st.page_link("pages/2_Candidates.py", label="Next: define candidates", query_params={address.DRAFT: draft_id})

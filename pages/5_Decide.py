@@ -1,0 +1,19 @@
+"""Decide: what to do, why, and what would change it."""
+
+import streamlit as st
+
+from ui import address, decide
+from ui.frame import frame
+from ui.runs import report_of
+
+with frame("Decide") as store:
+    newest = store.runs(limit=1)
+    run_id = address.run_id() or (newest[0].id if newest else None)
+    if run_id is None:
+        st.info("Nothing has been run yet.")
+        st.page_link("pages/1_Data.py", label="Start with an eval set")
+    else:
+        report = report_of(store, store.run(run_id))
+        decide.verdict(report)
+        decide.reasons(report.decision)
+        st.page_link("pages/4_Compare.py", label="The figures behind it", query_params={address.RUN: run_id})

@@ -1,0 +1,135 @@
+"""The Candidates page's parts: a candidate in words, and the form that adds one."""
+
+from typing import Any
+
+import streamlit as st
+
+from ftvp_core.drafts import Keys, change, put_candidate, to_spec
+from ftvp_core.spec import Candidate
+from ftvp_core.store.store import Store
+from ui.words import plain
+
+KINDS = {
+    "prompt": "Prompt (zero-shot)",
+    "few-shot": "Few-shot prompt",
+    "rag": "RAG: passages in the prompt",
+    "tuned": "Fine-tuned with LoRA on this machine",
+    "floor": "Classical floor (no language model)",
+}
+#: A provider that the draft doesn't name yet.
+ANOTHER = "another server"
+NEEDS = {"few-shot": "train_set", "rag": "knowledge", "tuned": "train_set", "floor": "train_set"}
+
+
+def described(candidate: Keys) -> str:
+    """One line: name, method, model and what is special, in Markdown with the name taken literally."""
+    one = Candidate(**candidate)
+    parts = [one.method, one.model or one.floor or one.recorded or ""]
+    if one.shots and one.shots.k:
+        parts.append(f"{one.shots.k} {one.shots.select} shots")
+    if one.retrieval:
+        parts.append(f"top {one.retrieval.top_k}")
+    return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
+
+
+def add_form(store: Store, draft_id: str, keys: Keys) -> None:
+    """Add a candidate, or replace the one of the same name."""
+    st.subheader("Add a candidate")
+    kind = st.selectbox("Kind", list(KINDS), format_func=KINDS.__getitem__, key="candidate-kind")
+    needed = NEEDS.get(kind)
+    if needed and needed not in keys:
+        st.warning(f"This kind needs {'knowledge' if needed == 'knowledge' else 'a training set'}: add one on Data.")
+    with st.container(border=True):
+        name = st.text_input("Name", placeholder=kind, help="A name that is there already is replaced.")
+        candidate: dict[str, Any] = {}
+        providers: Keys = {}
+        prices: Keys = {}
+        if kind == "floor":
+            candidate["floor"] = st.selectbox(
+                "Floor", ["tfidf-svm", "nearest"], help="TF-IDF with a linear SVM, or the nearest row's label"
+            )
+        else:
+            providers, prices, candidate["model"] = _model(keys, ["local"] if kind == "tuned" else None)
+            candidate |= _prompt(keys, kind)
+        candidate |= _special(kind)
+        if st.button("Add", type="primary"):
+            _add(store, draft_id, keys, {"name": name.strip() or kind, **candidate}, providers, prices)
+
+
+def _special(kind: str) -> Keys:
+    """What only this kind has."""
+    if kind == "few-shot":
+        k, select = st.columns(2)
+        shots = int(k.number_input("Shots", 1, 64, 8))
+        chosen = select.selectbox("Chosen", ["random", "nearest"], help="The same for all, or each question's nearest")
+        return {"shots": {"k": shots, "select": chosen}}
+    if kind == "rag":
+        return {"retrieval": {"top_k": int(st.number_input("Passages in the prompt", 1, 32, 4))}}
+    if kind == "tuned":
+        rank, epochs = st.columns(2)
+        return {
+            "tune": {
+                "rank": int(rank.number_input("LoRA rank", 1, 256, 16)),
+                "epochs": float(epochs.number_input("Epochs", 0.5, 50.0, 3.0)),
+            }
+        }
+    return {}
+
+
+def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:
+    """A provider, its price, and the model as `provider/name`."""
+    known = ["openai", *[name for name in keys.get("providers", {}) if name != "openai"], "local", ANOTHER]
+    left, right = st.columns(2)
+    provider = left.selectbox("Provider", only or known, help="openai needs OPENAI_API_KEY in the environment")
+    named = "A folder or a hub name; demo is the shipped model" if provider == "local" else None
+    model = right.text_input("Model", "demo" if provider == "local" else "", placeholder="gpt-4o-mini", help=named)
+    providers: Keys = {}
+    if provider == ANOTHER:
+        new, url, key = st.columns(3)
+        provider = new.text_input("Its name", placeholder="acme").strip()
+        base_url = url.text_input("Its address", placeholder="http://127.0.0.1:8000/v1").strip()
+        key_env = key.text_input(
+            "The environment variable with its key", placeholder="ACME_KEY", help="The name, never the key itself"
+        ).strip()
+        providers = {provider: {"base_url": base_url, **({"api_key_env": key_env} if key_env else {})}}
+    if provider == "local" or not st.checkbox(
+        "Set its price", help="A model that no dated table knows is unpriced without one: its cost is unknown, not 0"
+    ):
+        return providers, {}, f"{provider}/{model.strip()}"
+    in_, out = st.columns(2)
+    price = {
+        "input": in_.number_input("USD per million tokens in", 0.0, value=0.15, format="%.4f"),
+        "output": out.number_input("USD per million tokens out", 0.0, value=0.60, format="%.4f"),
+    }
+    return providers, {f"{provider}/{model.strip()}": price}, f"{provider}/{model.strip()}"
+
+
+def _prompt(keys: Keys, kind: str) -> Keys:
+    column = keys.get("eval_set", {}).get("input", "input")
+    system = st.text_area("System prompt (optional)", height=68)
+    context = "{context}\n\n" if kind == "rag" else ""
+    user = st.text_area(
+        "User prompt",
+        f"{context}{{{column}}}",
+        height=100,
+        key=f"user-prompt-{kind}",
+        help="{column} stands for a column, {context} for retrieved passages, {{ for a brace",
+    )
+    most = int(st.number_input("At most this many tokens in an answer", 1, 32_000, 256))
+    prompt = {"user": user, **({"system": system} if system.strip() else {})}
+    return {"prompt": prompt, **({"sampling": {"max_tokens": most}} if most != 256 else {})}
+
+
+def _add(store: Store, draft_id: str, keys: Keys, candidate: Keys, providers: Keys, prices: Keys) -> None:
+    """Keep it, if the file with it would be valid. Raises UserError."""
+    changed = {
+        "candidates": put_candidate(keys, candidate),
+        "providers": {**keys.get("providers", {}), **providers} or None,
+        "prices": {**keys.get("prices", {}), **prices} or None,
+    }
+    whole = {**keys, **{key: part for key, part in changed.items() if part}}
+    for part in ("eval_set", "train_set", "knowledge"):  # missing ones are asked for where the run starts
+        whole.setdefault(part, {"path": "not chosen yet"})
+    to_spec(whole)
+    change(store, draft_id, **changed)
+    st.rerun()
