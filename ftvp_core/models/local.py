@@ -29,7 +29,7 @@ ROWS_ASKED = 2
 #: For a tokenizer without a chat template: each turn as a paragraph with its role, the answer's turn left open.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}\n\n{% endfor %}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 
@@ -51,7 +51,8 @@ def open_model(name: str, adapter: Path | None, loaded: dict[str, object]) -> "L
 
 def resolved(name: str, folder: Path) -> str:
     """A model's name in a comparison file of `folder`: a folder's path is relative to the file."""
-    return name if name == "demo" or not (folder / name).is_dir() else str((folder / name).resolve())
+    path = folder / Path(name).expanduser()
+    return str(path.resolve()) if name != "demo" and (_is_path(name) or path.is_dir()) else name
 
 
 def base_folder(name: str) -> Path:
