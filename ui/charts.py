@@ -79,7 +79,7 @@ def accuracy(comparison: Comparison) -> Chart:
         )
         _right_label(figure, one.name, figures.accuracy(one))
     _rows(figure, [one.name for one in ranked])
-    figure.update_xaxes(title="right answers, %, with 95 % interval", range=_percent_range(ranked))
+    figure.update_xaxes(title="right answers, %, with 95 % interval", range=_percent_range(ranked), nticks=6)
     said = "; ".join(f"{one.name} {figures.accuracy(one)}" for one in ranked)
     return Chart(figure, f"Accuracy with 95 % intervals, best first: {said}.")
 
@@ -137,7 +137,7 @@ def cost(comparison: Comparison) -> Chart:
             x=[float(one.cost_per_1k_usd)],
             y=[_label(one.name)],
             orientation="h",
-            width=0.5,
+            width=0.22,
             marker={"color": look[one.name].colour},
             hovertemplate=f"{escape(one.name)}: {figures.dollars(one.cost_per_1k_usd)} per 1,000<extra></extra>",
         )
@@ -211,7 +211,10 @@ def differences(comparison: Comparison, baseline: str, found: Mapping[str, Again
         _right_label(figure, one.name, pair.verdict)
     figure.add_vline(x=0, line={"color": _QUIET, "width": 1.5})
     _rows(figure, [one.name for one in ranked])
+    bounds = [0.0, *(100 * end for pair in found.values() for end in (pair.interval.low, pair.interval.high))]
+    room = 0.12 * (max(bounds) - min(bounds)) or 1.0
     figure.update_xaxes(title="points above (right) or below (left), with 95 % interval", zeroline=False)
+    figure.update_xaxes(range=[min(bounds) - room, max(bounds) + room])
     said = "; ".join(
         f"{one.name} {figures.points(found[one.name].difference, found[one.name].interval)}, {found[one.name].verdict}"
         for one in ranked
@@ -239,14 +242,14 @@ def _rows(figure: go.Figure, names: Sequence[str]) -> None:
     )  # fmt: skip
     for name in labels:
         figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=name, yanchor="bottom", yshift=7, text=name, showarrow=False
+            x=0, xref="paper", xanchor="left", y=name, yanchor="bottom", yshift=9, text=name, showarrow=False
         )
     _height(figure, len(labels))
 
 
 def _right_label(figure: go.Figure, name: str, text: str) -> None:
     figure.add_annotation(
-        x=1, xref="paper", xanchor="right", y=_label(name), yanchor="bottom", yshift=7, text=text, showarrow=False
+        x=1, xref="paper", xanchor="right", y=_label(name), yanchor="bottom", yshift=9, text=text, showarrow=False
     )
 
 
@@ -259,7 +262,7 @@ def _unknown(figure: go.Figure, name: str, text: str) -> None:
 def _height(figure: go.Figure, rows: int, legend: int = 0) -> None:
     figure.update_layout(
         height=max(230, 70 + _ROW_PX * rows) + _LEGEND_PX * legend,
-        margin={"l": 4, "r": 8, "t": 4, "b": 48 + _LEGEND_PX * legend},
+        margin={"l": 12, "r": 10, "t": 4, "b": 48 + _LEGEND_PX * legend},
         showlegend=legend > 0,
         legend={"yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "title": None, "itemclick": False},
         hoverlabel={"align": "left"},

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from ftvp_core.report import figures
-from ftvp_core.report.relations import against, best_first, failures, not_run, warnings
+from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, warnings
 from ftvp_core.report.sentence import summary
 from ftvp_core.report.share import thinned
 from ftvp_core.types import CandidateFigures, Comparison, Decision
@@ -29,44 +29,66 @@ def answer(comparison: Comparison, decision: Decision, run_state: str) -> None:
             st.text(sentence)
 
 
-def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]], baseline: str) -> None:
-    """Three charts side by side, then accuracy against cost beside the differences from the baseline."""
+def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]]) -> None:
+    """Three charts side by side: how often right, how long, how dear."""
     quantiles = {name: thinned(list(values)) for name, values in latencies_s.items()}
-    with st.container(key="charts", gap="small"):
-        _side_by_side(
-            ("Accuracy", charts.accuracy(comparison)),
-            ("Latency", charts.latency(comparison, quantiles)),
-            ("Cost per 1,000", charts.cost(comparison)),
-        )
-        found = against(comparison, baseline)
-        _side_by_side(
-            ("Accuracy against cost", charts.accuracy_against_cost(comparison)),
-            (f"Difference from {baseline}", charts.differences(comparison, baseline, found)),
-        )
+    shown = {
+        "Accuracy": charts.accuracy(comparison),
+        "Latency": charts.latency(comparison, quantiles),
+        "Cost per 1,000": charts.cost(comparison),
+    }
+    height = _level(*shown.values())
+    for column, (title, chart) in zip(st.columns(len(shown), border=True), shown.items(), strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            _draw(chart, height)
+
+
+def standing(comparison: Comparison, decision: Decision, key: str) -> str:
+    """Accuracy against cost, beside the differences from a baseline that the visitor chooses; returns its name."""
+    names = [one.name for one in comparison.candidates]
+    left, right = st.columns(2, border=True)
+    with right, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Difference from**", width="content")
+        start = names.index(baseline(comparison, decision))
+        chosen: str = st.selectbox("Baseline", names, index=start, key=key, label_visibility="collapsed", width=240)
+    against_cost = charts.accuracy_against_cost(comparison)
+    differences = charts.differences(comparison, chosen, against(comparison, chosen))
+    height = _level(against_cost, differences)
+    with left:
+        with st.container(height=40, border=False, vertical_alignment="center"):
+            st.markdown("**Accuracy against cost**")
+        _draw(against_cost, height)
+    with right:
+        _draw(differences, height)
         if len(comparison.pairs) > 1:
-            said = "Intervals are 95 % each. Verdicts hold for all {} pairs together (Holm), so they say less than one interval."
-            st.caption(said.format(len(comparison.pairs)))
+            st.caption(f"Intervals: 95 % each. Verdicts: adjusted for all {len(comparison.pairs)} pairs (Holm).")
+    return chosen
 
 
-def table(comparison: Comparison, baseline: str) -> None:
-    """One row a candidate, the best first; units stand in the header, an unknown figure is an empty place that says so."""
+def table(comparison: Comparison, against_name: str) -> None:
+    """One row a candidate, the best first; units stand in the header, an unknown figure says so."""
     import pandas as pd
 
-    found = against(comparison, baseline)
+    found = against(comparison, against_name)
     column = st.column_config
     shown: dict[str, tuple[Any, Any]] = {
         "candidate": (lambda one: one.name, column.TextColumn(pinned=True, width="medium")),
         "method": (lambda one: one.method, column.TextColumn(width="small")),
         "accuracy, %": (lambda one: _times(100, one.accuracy), column.NumberColumn(format="%.1f")),
         "95 % interval": (_range, column.TextColumn(alignment="right")),
-        f"against {baseline}, points": (
+        f"against {against_name}, points": (
             lambda one: (
-                figures.points(found[one.name].difference, found[one.name].interval) if one.name in found else None
+                figures.points(found[one.name].difference, found[one.name].interval)
+                if one.name in found
+                else "baseline"
+                if one.name == against_name
+                else None
             ),
             column.TextColumn(alignment="right"),
         ),
-        "p50, s": (lambda one: one.latency_s and one.latency_s.p50, column.NumberColumn(format="%.2g")),
-        "p95, s": (lambda one: one.latency_s and one.latency_s.p95, column.NumberColumn(format="%.2g")),
+        "p50, s": (lambda one: one.latency_s and one.latency_s.p50, column.NumberColumn(format="%.2g", width=90)),
+        "p95, s": (lambda one: one.latency_s and one.latency_s.p95, column.NumberColumn(format="%.2g", width=90)),
         "tokens in": (lambda one: one.tokens.input, column.NumberColumn(format="localized")),
         "tokens out": (lambda one: one.tokens.output, column.NumberColumn(format="localized")),
         "$ per 1,000": (lambda one: _times(1, one.cost_per_1k_usd), column.NumberColumn(format="%.2g")),
@@ -95,14 +117,15 @@ def slices(comparison: Comparison) -> None:
     if not comparison.slices:
         return
     st.subheader("By tag", anchor="tags")
+    # Columns by number: a candidate may be called `tag`.
+    places = {f"{at}": one.name for at, one in enumerate(comparison.candidates)}
     rows = [
         {"tag": one.tag, "examples": max(each.n for each in one.candidates)}
-        | {each.name: figures.accuracy(each) for each in one.candidates}
+        | {place: figures.accuracy(each) for place, each in zip(places, one.candidates, strict=True)}
         for one in comparison.slices
     ]
-    names = [one.name for one in comparison.candidates]
-    config = {name: st.column_config.TextColumn(alignment="right") for name in names}
-    frame = pd.DataFrame(rows, columns=["tag", "examples", *names])
+    config = {place: st.column_config.TextColumn(name, alignment="right") for place, name in places.items()}
+    frame = pd.DataFrame(rows, columns=["tag", "examples", *places])
     st.dataframe(frame, column_config=config, hide_index=True, height="content", alt="Accuracy with interval by tag.")
 
 
@@ -116,11 +139,14 @@ def rules(decision: Decision) -> None:
                 st.text(rule.evidence)
 
 
-def _side_by_side(*titled: tuple[str, Chart]) -> None:
-    for column, (title, chart) in zip(st.columns(len(titled), border=True), titled, strict=True):
-        with column:
-            st.markdown(f"**{plain(title)}**")
-            st.plotly_chart(chart.figure, alt=chart.alt, config=_PLOT)
+def _level(*shown: Chart) -> int:
+    """The height of the tallest: what stands side by side is as tall."""
+    return max(int(chart.figure.layout.height) for chart in shown)
+
+
+def _draw(chart: Chart, height: int) -> None:
+    chart.figure.update_layout(height=height)
+    st.plotly_chart(chart.figure, alt=chart.alt, config=_PLOT)
 
 
 def _failures(ranked: Sequence[CandidateFigures]) -> None:

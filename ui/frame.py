@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ftvp_core.access import AccessDenied, engineer_store
+from ftvp_core.access import AccessDenied, engineer_store, viewer_store
 from ftvp_core.errors import FtvpError
 from ftvp_core.store.store import Store
 from ui import state
@@ -33,20 +33,36 @@ _SETTINGS = ("FTVP_HOME", "FTVP_DATABASE_URL", "FTVP_ACCESS_KEY", "FTVP_VIEWER_O
 @contextmanager
 def frame(title: str) -> Iterator[Store]:
     """Draw the frame and open the store for the page inside. An FtvpError there is one line, not a traceback."""
-    st.set_page_config(
-        page_title=f"{title} · ftvp", page_icon=str(_ASSETS / "logo-icon.svg"), layout="wide",
-        initial_sidebar_state=_SIDEBAR_PX,
-    )  # fmt: skip
-    st.html(_ROOT / "ui" / "style.css")
-    st.logo(str(_ASSETS / "logo.svg"), size="large", icon_image=str(_ASSETS / "logo-icon.svg"))
+    _dress(title)
     try:
         store = _store()
         _sidebar()
         yield store
     except AccessDenied as denied:
         _ask_for_key(denied)
+        st.stop()
     except FtvpError as error:
         _say(error)
+        st.stop()
+
+
+@contextmanager
+def viewer_frame(title: str) -> Iterator[Store]:
+    """The frame of a shared link: no way to any other page, whoever looks."""
+    _dress(title)
+    with shown_errors("page"):
+        yield viewer_store()
+
+
+def _dress(title: str) -> None:
+    st.set_page_config(
+        page_title=f"{title} · ftvp",
+        page_icon=str(_ASSETS / "logo-icon.svg"),
+        layout="wide",
+        initial_sidebar_state=_SIDEBAR_PX,
+    )
+    st.html(_ROOT / "ui" / "style.css")
+    st.logo(str(_ASSETS / "logo.svg"), size="large", icon_image=str(_ASSETS / "logo-icon.svg"))
 
 
 @contextmanager

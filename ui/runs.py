@@ -1,12 +1,15 @@
 """Runs as a visitor meets them: a list of links, a state in words, a report that is read once."""
 
 import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import streamlit as st
 
 from ftvp_core.report.load import Report, load_report
+from ftvp_core.report.write import candidate_rows, csv_text, example_rows
 from ftvp_core.store.store import RunRow, Store
-from ui import state
+from ui import address, state
 from ui.words import ago, plain
 
 COMPARE = "pages/4_Compare.py"
@@ -17,7 +20,7 @@ _COLOURS = {"done": "green", "running": "blue", "queued": "gray", "failed": "red
 _LISTED = 20
 
 
-def run_list(store: Store) -> None:
+def run_list(store: Store, *, on_compare: bool = False) -> None:
     """The newest runs, each a link to its comparison. Without any: what to do."""
     runs = store.runs()
     if not runs:
@@ -26,7 +29,10 @@ def run_list(store: Store) -> None:
         return
     for run in runs[:_LISTED]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(COMPARE, label=plain(run.name), query_params={state.RUN: run.id})
+            if on_compare:  # a link to the page that one is on leaves the address as it is
+                st.button(plain(run.name), key=run.id, type="tertiary", on_click=address.show_run, args=(run.id,))
+            else:
+                st.page_link(COMPARE, label=plain(run.name), query_params={state.RUN: run.id})
             state_badge(run)
             st.caption(f"{ago(run.created_at)} · {run.id}", width="content")
     if len(runs) > _LISTED:
@@ -67,3 +73,31 @@ def report_of(store: Store, run: RunRow) -> Report:
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _report(_store: Store, run_id: str, state_: str, finished_at: float | None, tick: int) -> Report:
     return load_report(_store, run_id)
+
+
+def head(store: Store, report: Report) -> None:
+    """A run's name, its state, its downloads; how far it is, or why it ended early and how to go on."""
+    run = report.run
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch", gap=None):
+            st.header(plain(run.name), anchor=False)
+            st.caption(state_line(run, len(report.eval_set.examples)))
+        downloads(report, store)
+    if run.state in ACTIVE:
+        st.progress(*progress_line(run))
+    if early := how_to_go_on(run):
+        with st.container(border=True, key="problem"):
+            st.text(early)
+            st.code(f"python -m ftvp_core run --resume {run.id}", language="shell")
+
+
+def downloads(report: Report, store: Store) -> None:
+    """Made when they are asked for, not when the page is drawn."""
+    made: dict[str, Callable[[], Iterable[Sequence[str]]]] = {
+        "candidates": lambda: candidate_rows(report.comparison),
+        "examples": lambda: example_rows(report, store),
+    }
+    for name, rows in made.items():
+        file, key = f"{report.run.id}-{name}.csv", state.of_run(f"{state.CSV}-{name}", report.run.id)
+        made_of = partial(lambda rows: csv_text(rows()), rows)
+        st.download_button(f"CSV: {name}", made_of, file, "text/csv", on_click="ignore", key=key)

@@ -1,0 +1,52 @@
+"""Home, the sidebar, and who may come in."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import ROOT, Home, said
+from tests.pages.test_compare import mostly
+
+Opened = Callable[..., AppTest]
+
+
+def test_empty_says_what_to_do_next(home: Home, opened: Opened) -> None:
+    at = opened("app.py")
+    assert not at.exception
+    assert "make demo" in said(at)
+
+
+def test_runs_are_links_to_their_comparison(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    links = opened("app.py").get("page_link")
+    assert any(run_id in link.proto.query_string for link in links)
+
+
+def test_the_sidebar_lists_pages_that_exist(home: Home, opened: Opened) -> None:
+    labels = [link.proto.label for link in opened("app.py").sidebar.get("page_link")]
+    there = [path.stem.partition("_")[2] for path in sorted((ROOT / "pages").glob("[1-5]_*.py"))]
+    assert labels == ["Home", *there]
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/4_Compare.py"])
+def test_an_access_key_guards_every_page(
+    home: Home, opened: Opened, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    monkeypatch.setenv("FTVP_ACCESS_KEY", "sesame")
+    at = opened(page, run_id)
+    assert "small" not in said(at)
+    at.text_input[0].input("wrong").run()
+    assert "This access key is wrong." in said(at)
+    at.text_input[0].input("sesame").run()
+    assert not at.exception
+    assert not at.text_input
+
+
+def test_a_viewer_host_shows_no_page(home: Home, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.run({"good": mostly(36), "poor": mostly(10)})
+    monkeypatch.setenv("FTVP_VIEWER_ONLY", "1")
+    at = opened("app.py")
+    assert not at.get("page_link")
+    assert "shared comparisons only" in said(at)
