@@ -306,7 +306,7 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
     if options.csv:
         save(options.csv, csv_text(example_rows(report, store)))
     if options.comparison_csv:
-        save(options.comparison_csv, csv_text(candidate_rows(report)))
+        save(options.comparison_csv, csv_text(candidate_rows(report.comparison)))
     if show:
         print(table(report))
         print("\n" + "\n".join(summary(report.comparison, report.decision)))

@@ -4,18 +4,18 @@ import streamlit as st
 
 from ftvp_core.decision.rules import MEANING
 from ftvp_core.report.load import Report
-from ftvp_core.report.sentence import summary
 from ftvp_core.types import Decision
+from ui import comparison
+from ui.runs import state_line
+from ui.words import plain
 
 
 def verdict(report: Report) -> None:
     """Warnings first: they may be why the verdict is wrong."""
-    for warning in report.decision.warnings:
-        st.warning(warning.message)
     chosen = report.decision.choose
-    st.header(f"Choose {chosen}" if chosen else "Not decided", anchor=False)
-    for sentence in summary(report.comparison, report.decision):
-        st.text(sentence)
+    st.header(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
+    st.caption(state_line(report.run, len(report.eval_set.examples)))
+    comparison.answer(report.comparison, report.decision, report.run.state)
 
 
 def reasons(decision: Decision) -> None:

@@ -251,8 +251,12 @@ def _versus(a: str, b: str, pair: PairFigures, difference: float, said: Verdict)
         low, high = -high, -low
     return (
         f"{a} against {b}: {100 * difference:+.1f} points ({100 * low:.1f} to {100 * high:.1f},"
-        f" n {pair.n}, p {pair.p_adjusted:.2g}): {said}"
+        f" n {pair.n}, p {_p_value(pair.p_adjusted)}): {said}"
     )
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
 
 
 def _accuracy(one: CandidateFigures) -> str:

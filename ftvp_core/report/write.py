@@ -13,7 +13,7 @@ from ftvp_core.errors import UserError
 from ftvp_core.report import figures
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import CandidateFigures, Interval, PairFigures, Slice
+from ftvp_core.types import CandidateFigures, Comparison, Interval, PairFigures, Slice
 
 EXAMPLE_COLUMNS = (
     "id", "candidate", "input", "reference", "output", "grade", "latency_s", "input_tokens", "output_tokens",
@@ -70,9 +70,9 @@ def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
                 yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "")
 
 
-def candidate_rows(report: Report) -> Iterator[tuple[str, ...]]:
+def candidate_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row a candidate, header first, in the report's keys with a dot for what is inside."""
-    rows = [dict(_flat(_candidate(one))) for one in report.comparison.candidates]
+    rows = [dict(_flat(_candidate(one))) for one in comparison.candidates]
     yield tuple(rows[0])
     for row in rows:
         yield tuple(_cell(value) for value in row.values())

@@ -1,0 +1,26 @@
+"""Shared: one frozen comparison, read-only, for whoever has its link. `?link=TOKEN`"""
+
+import time
+
+import streamlit as st
+
+from ftvp_core.report.share import open_shared
+from ui import address, comparison, sharing, state
+from ui.frame import viewer_frame
+from ui.words import plain
+
+with viewer_frame("Shared comparison") as store:
+    token = st.query_params.get(address.LINK, "")
+    shared = open_shared(store, token)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch", gap=None):
+            st.header(plain(shared.name), anchor=False)
+            frozen = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(shared.shared_at))
+            st.caption(f"{shared.n:,} examples · {shared.state} · as of {frozen}")
+        sharing.download(shared)
+    comparison.answer(shared.comparison, shared.decision, shared.state)
+    comparison.evidence(shared.comparison, shared.latencies_s)
+    baseline = comparison.standing(shared.comparison, shared.decision, state.BASELINE)
+    comparison.table(shared.comparison, baseline)
+    comparison.slices(shared.comparison)
+    comparison.rules(shared.decision)
