@@ -1,0 +1,161 @@
+"""Runs asked for by a page: started once, watched, cancelled, and taken up again after a kill."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ftvp_core.drafts import change, draft_keys, keep_upload, new_draft
+from ftvp_core.jobs.enqueue import enqueue, plan_draft
+from ftvp_core.jobs.progress import run_progress
+from ftvp_core.report.load import load_report
+from ftvp_core.store.store import Store, open_store
+from tests.jobs.slow_server import Counting, slow_server
+
+ROWS = 120
+IN_FLIGHT = 4
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FTVP_DATABASE_URL", raising=False)
+    return open_store()
+
+
+@pytest.fixture
+def server() -> Iterator[Counting]:
+    with slow_server(latency_s=0.05) as counting:
+        yield counting
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Starts worker processes; none outlives the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen([sys.executable, "-m", "ftvp_core", "worker"], stderr=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def a_draft(store: Store, server: Counting) -> str:
+    """A draft of one zero-shot candidate on ROWS rows; a third of the references is `no`."""
+    rows = "".join(f"question {at},{'no' if at % 3 == 0 else 'yes'}\n" for at in range(ROWS))
+    path = keep_upload("eval.csv", f"question,answer\n{rows}".encode())
+    draft_id = new_draft(store)
+    change(
+        store,
+        draft_id,
+        eval_set={"path": str(path)},
+        providers={"slow": {"base_url": server.url}},
+        candidates=[{"name": "zero", "model": "slow/one"}],
+        run={"concurrency": IN_FLIGHT},
+    )
+    return draft_id
+
+
+def start(store: Store, draft_id: str) -> str:
+    return enqueue(store, draft_id, plan_draft(draft_keys(store, draft_id)))
+
+
+def until(condition: Callable[[], bool], within_s: float = 30) -> None:
+    limit = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < limit, "it didn't come about in time"
+        time.sleep(0.05)
+
+
+def test_a_worker_carries_out_what_a_page_asked_for(
+    store: Store, server: Counting, worker: Callable[[], object]
+) -> None:
+    run_id = start(store, a_draft(store, server))
+    assert store.run(run_id).state == "queued"
+    worker()
+    until(lambda: store.run(run_id).state == "done")
+    (zero,) = load_report(store, run_id).comparison.candidates
+    assert (zero.n_scored, zero.attempts, len(server.asked)) == (ROWS, ROWS, ROWS)
+    assert zero.accuracy == pytest.approx(2 / 3)
+
+
+def test_a_double_click_starts_one_run_and_a_later_one_another(
+    store: Store, server: Counting, worker: Callable[[], object]
+) -> None:
+    draft_id = a_draft(store, server)
+    plan = plan_draft(draft_keys(store, draft_id))
+    first, second = enqueue(store, draft_id, plan), enqueue(store, draft_id, plan)
+    assert first == second
+    worker()
+    until(lambda: store.run(first).state == "done")
+    assert start(store, draft_id) != first
+
+
+def test_a_killed_worker_leaves_its_run_interrupted_and_the_next_repeats_nothing_finished(
+    store: Store, server: Counting, worker: Callable[[], "subprocess.Popen[bytes]"]
+) -> None:
+    run_id = start(store, a_draft(store, server))
+    first = worker()
+    until(lambda: len(store.finished(run_id)) > 20)
+    first.kill()
+    first.wait()
+    assert store.run(run_id).state == "interrupted"
+    finished = {server.asked.count(f"question {example}") for _, example, _ in store.finished(run_id)}
+    worker()
+    until(lambda: store.run(run_id).state == "done")
+    assert finished == {1}
+    assert ROWS <= len(server.asked) <= ROWS + IN_FLIGHT
+    (zero,) = load_report(store, run_id).comparison.candidates
+    assert zero.n_scored == ROWS
+    assert zero.attempts >= len(server.asked)
+
+
+def test_cancel_stops_new_calls_within_a_second_and_keeps_what_is_finished(
+    store: Store, server: Counting, worker: Callable[[], object]
+) -> None:
+    run_id = start(store, a_draft(store, server))
+    worker()
+    until(lambda: len(store.finished(run_id)) > 10)
+    store.cancel(run_id)
+    time.sleep(1.0)
+    asked = len(server.asked)
+    time.sleep(0.5)
+    assert len(server.asked) == asked < ROWS
+    until(lambda: store.run(run_id).state == "cancelled")
+    finished = len(store.finished(run_id))
+    assert finished > 10
+    store.requeue(run_id, enqueued=True)
+    until(lambda: store.run(run_id).state == "done")
+    assert len(store.finished(run_id)) == ROWS
+
+
+def test_a_run_that_nobody_took_is_cancelled_at_once(store: Store, server: Counting) -> None:
+    run_id = start(store, a_draft(store, server))
+    store.cancel(run_id)
+    assert store.run(run_id).state == "cancelled"
+    assert store.next_job() is None
+
+
+def test_progress_says_how_far_how_fast_and_how_long_still(
+    store: Store, server: Counting, worker: Callable[[], object]
+) -> None:
+    run_id = start(store, a_draft(store, server))
+    assert run_progress(store, run_id).phase == "waiting for a worker"
+    worker()
+    until(lambda: run_progress(store, run_id).rate_per_s is not None)
+    now = run_progress(store, run_id)
+    assert 0 < now.done <= now.total == ROWS
+    assert now.left_s is not None
+    assert now.rate_per_s is not None and now.rate_per_s <= 1.2 * IN_FLIGHT / 0.05
+    until(lambda: run_progress(store, run_id).state == "done")
+    assert [(arm.name, arm.done, arm.failed, arm.total) for arm in run_progress(store, run_id).arms] == [
+        ("zero", ROWS, 0, ROWS)
+    ]
