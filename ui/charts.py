@@ -116,7 +116,13 @@ def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) ->
     wide = bool(spread) and max(spread) > _WIDE * min(spread)
     _axis_of_seconds(figure, wide, max(spread, default=1.0))
     missing = [one.name for one in comparison.candidates if one not in timed]
-    _height(figure, len(comparison.candidates), legend=len(timed))
+    for name in missing:
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=f"{_label(name)}: unknown", marker=_marker(look[name], 10)
+        )
+    _height(figure, len(comparison.candidates), legend=len(comparison.candidates) if timed else 0)
+    if not timed:
+        _nothing(figure, "No latency was recorded.")
     said = [
         f"{one.name} p50 {figures.seconds(one.latency_s.p50)}, p95 {figures.seconds(one.latency_s.p95)}"
         for one in timed
@@ -186,6 +192,8 @@ def accuracy_against_cost(comparison: Comparison) -> Chart:
     figure.update_xaxes(range=[0, 1.15 * max(costs, default=1.0) or 1])
     figure.update_yaxes(title="right answers, %", range=_percent_range(priced))
     _height(figure, len(comparison.candidates))
+    if not priced:
+        _nothing(figure, "No candidate has both a known cost and an accuracy yet.")
     missing = [one.name for one in comparison.candidates if one not in priced]
     efficient = ", ".join(f"{one.name} ({figures.percent(one.accuracy)}, {_dollars(one)})" for one in best) or "none"
     said = f"Accuracy against cost; on the efficient frontier: {efficient}."
@@ -259,9 +267,17 @@ def _unknown(figure: go.Figure, name: str, text: str) -> None:
     _right_label(figure, name, text)
 
 
+def _nothing(figure: go.Figure, text: str) -> None:
+    """No axes without data: a sentence in their place."""
+    figure.data, figure.layout.shapes, figure.layout.annotations = (), (), ()
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.add_annotation(x=0.5, y=0.5, xref="paper", yref="paper", text=text, showarrow=False)
+
+
 def _height(figure: go.Figure, rows: int, legend: int = 0) -> None:
     figure.update_layout(
-        height=max(230, 70 + _ROW_PX * rows) + _LEGEND_PX * legend,
+        height=max(230, 70 + _ROW_PX * rows, 200 + _LEGEND_PX * legend),
         margin={"l": 12, "r": 10, "t": 4, "b": 48 + _LEGEND_PX * legend},
         showlegend=legend > 0,
         legend={"yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "title": None, "itemclick": False},

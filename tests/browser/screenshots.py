@@ -60,8 +60,8 @@ def _compress(path: Path) -> None:
 
     with Image.open(path) as image:
         whole = image.convert("RGB")
-    colours = {"colors": 256, "method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
-    whole.quantize(**colours).save(path, optimize=True)
+    small = whole.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -77,3 +77,10 @@ def test_the_frontier_leaves_out_what_is_dearer_and_no_better() -> None:
         replace(ONE, name=name, accuracy=right, cost_per_1k_usd=Decimal(usd)) for name, (right, usd) in names.items()
     ]
     assert [one.name for one in frontier(Comparison(tuple(several), ()))] == ["cheap", "between", "dear"]
+
+
+def test_without_any_figure_a_sentence_stands_in_place_of_axes() -> None:
+    blank = Comparison((replace(ONE, latency_s=None, cost_per_1k_usd=None),), ())
+    for drawn in (charts.latency(blank, {}), charts.accuracy_against_cost(blank)):
+        assert not drawn.figure.data
+        assert drawn.figure.layout.annotations[0].text.startswith("No ")

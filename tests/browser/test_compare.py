@@ -1,0 +1,211 @@
+"""Compare as a visitor meets it: a cold deep link in Chromium, what is seen, and the CSV that is downloaded."""
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.screenshots import FLAGS, settle
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+STARTS_WITHIN_S = 60
+DATA = os.environ.get("FTVP_TEST_DATA")
+
+SMALL = """name: opening hours
+eval_set: {path: eval.csv}
+candidates:
+  - {name: good, recorded: good.csv}
+  - {name: poor, recorded: poor.csv}
+"""
+BANKING = """name: banking floors
+eval_set: {{path: "{data}/banking77/test.csv"}}
+train_set: {{path: "{data}/banking77/train.csv"}}
+prices: {{machine_hour: 0.20}}
+candidates:
+  - {{name: svm, floor: tfidf-svm}}
+  - {{name: nearest, floor: nearest}}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium isn't installed: .ci/run installs it")
+        pytest.skip("Chromium isn't installed (chromium or google-chrome on the PATH)")
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def dashboard(home: Path) -> Iterator[str]:
+    """The dashboard on a free port, with a store of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    log = (home / "streamlit.log").open("w")
+    server = subprocess.Popen(command, cwd=ROOT, env=_environment(home), stdout=log, stderr=log)
+    try:
+        _wait_until_healthy(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1600}, accept_downloads=True)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="module")
+def small_run(home: Path) -> str:
+    folder = home / "small"
+    folder.mkdir()
+    questions = [(f"q{at}", f"Is shop {at} open today?", "yes" if at % 2 else "no") for at in range(60)]
+    _write(folder / "eval.csv", [("id", "input", "reference"), *questions])
+    _write(folder / "good.csv", [("id", "output"), *((id_, right) for id_, _, right in questions)])
+    _write(folder / "poor.csv", [("id", "output"), *((id_, "=1+1") for id_, _, _ in questions)])
+    (folder / "comparison.yaml").write_text(SMALL)
+    return _run(home, folder / "comparison.yaml")
+
+
+def test_a_cold_deep_link_shows_the_answer_and_its_evidence(dashboard: str, page: Page, small_run: str) -> None:
+    page.goto(f"{dashboard}/Compare?run={small_run}")
+    expect(page.get_by_role("heading", name="opening hours")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("good answers 100 % right (94–100), 100 points above poor")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(5)
+    expect(page.get_by_text("A right, B wrong (60)")).to_be_visible()
+    expect(page.get_by_text("Is shop 0 open today?")).to_be_visible()
+    link = page.get_by_role("link", name="Compare", exact=True)
+    assert small_run in (link.get_attribute("href") or "")
+
+
+def test_charts_say_their_finding_to_a_screen_reader(dashboard: str, page: Page, small_run: str) -> None:
+    page.goto(f"{dashboard}/Compare?run={small_run}")
+    expect(page.locator('[aria-label*="good 100 % (94–100)"]').first).to_be_attached(timeout=30_000)
+
+
+def test_paging_and_kinds_answer_in_place(dashboard: str, page: Page, small_run: str) -> None:
+    page.goto(f"{dashboard}/Compare?run={small_run}")
+    expect(page.get_by_text("Is shop 0 open today?")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Page 2", exact=True).click()
+    expect(page.get_by_text("Is shop 5 open today?")).to_be_visible()
+    page.get_by_text("both wrong (0)").click()
+    expect(page.get_by_text("No example.")).to_be_visible()
+
+
+def test_the_csv_holds_every_example_and_no_formula(dashboard: str, page: Page, small_run: str, tmp_path: Path) -> None:
+    rows = _download(page, f"{dashboard}/Compare?run={small_run}", "CSV: examples", tmp_path)
+    assert len(rows) == 2 * 60
+    assert {row["output"] for row in rows if row["candidate"] == "poor"} == {"'=1+1"}
+
+
+def test_the_tables_own_download_is_out_of_reach(dashboard: str, page: Page, small_run: str) -> None:
+    """It would write formulas as they are."""
+    page.goto(f"{dashboard}/Compare?run={small_run}")
+    table = page.get_by_test_id("stDataFrame").first
+    table.hover(timeout=30_000)
+    for button in page.get_by_label("Download as CSV").all():
+        expect(button).not_to_be_visible()
+
+
+def test_on_a_phone_nothing_runs_off_the_side(dashboard: str, browser: Browser, small_run: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{dashboard}/Compare?run={small_run}")
+    expect(page.get_by_text("good answers 100 % right")).to_be_visible(timeout=30_000)
+    settle(page)
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("element => element.scrollWidth - element.clientWidth") <= 0
+    page.close()
+
+
+def test_home_lists_the_run_and_leads_to_it(dashboard: str, page: Page, small_run: str) -> None:
+    page.goto(dashboard)
+    page.get_by_role("link", name="opening hours").click(timeout=30_000)
+    expect(page.get_by_text("good answers 100 % right")).to_be_visible(timeout=30_000)
+    assert f"run={small_run}" in page.url
+
+
+@pytest.mark.skipif(DATA is None, reason="FTVP_TEST_DATA isn't set")
+def test_banking77(dashboard: str, page: Page, home: Path, tmp_path: Path) -> None:
+    file = home / "banking.yaml"
+    file.write_text(BANKING.format(data=DATA))
+    address = f"{dashboard}/Compare?run={_run(home, file)}"
+    page.goto(address)
+    expect(page.get_by_text("svm answers 91 % right (90–92)")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("3,080 examples")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(5)
+    rows = _download(page, address, "CSV: examples", tmp_path)
+    assert len(rows) == 2 * 3080
+    right = [float(row["grade"]) for row in rows if row["candidate"] == "svm"]
+    assert sum(right) / len(right) == pytest.approx(0.91, abs=0.01)
+    assert [row["name"] for row in _download(page, address, "CSV: candidates", tmp_path)] == ["svm", "nearest"]
+
+
+def _download(page: Page, address: str, label: str, folder: Path) -> list[dict[str, str]]:
+    page.goto(address)
+    with page.expect_download(timeout=60_000) as started:
+        page.get_by_role("button", name=label).click(timeout=30_000)
+    to = folder / started.value.suggested_filename
+    started.value.save_as(to)
+    with to.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _run(home: Path, file: Path) -> str:
+    """Run a comparison by the command line, as a user would, and return its id."""
+    command = [sys.executable, "-m", "ftvp_core"]
+    subprocess.run([*command, "run", str(file)], cwd=ROOT, env=_environment(home), check=True, capture_output=True)
+    listed = subprocess.run(
+        [*command, "runs"], cwd=ROOT, env=_environment(home), check=True, capture_output=True, text=True
+    )
+    return listed.stdout.split()[0]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "FTVP_HOME": str(home / "store"), "PYTHONUTF8": "1"}
+
+
+def _wait_until_healthy(port: int) -> None:
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
+                if answer.read() == b"ok":
+                    return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(f"the dashboard isn't healthy after {STARTS_WITHIN_S} s")
+
+
+def _write(path: Path, rows: list[tuple[str, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
