@@ -19,8 +19,8 @@ from ftvp_core.errors import UserError
 from ftvp_core.types import Answer, Message, Request, Usage
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo" / "model"
-#: What a hub name brings: never a pickle, never code.
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+#: What a hub name brings: never a pickle, never code, no other format's folder.
+HUB_FILES, NOT_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"], ["*/*"]
 HUB_TIMEOUT_S = 10.0
 #: Rows generated at once, before memory says otherwise. A GPU needs more of them to be busy.
 ROWS_ON_CPU, ROWS_ON_GPU = 8, 64
@@ -97,17 +97,27 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import model_info, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
+    def snapshot(*, local_files_only: bool) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                allow_patterns=HUB_FILES,
+                ignore_patterns=NOT_HUB_FILES,
+                local_files_only=local_files_only,
+            )
+        )
+
     where = f"local/{name}"
     try:
         model_info(name, timeout=HUB_TIMEOUT_S)
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        return snapshot(local_files_only=False)
+    except GatedRepoError:  # before its parent
+        said = "is gated on the hub: ask for access there and set HF_TOKEN"
     except (HFValidationError, RepositoryNotFoundError):
         said = "is neither a folder here nor a model on the hub"
-    except GatedRepoError:
-        said = "is gated on the hub: ask for access there and set HF_TOKEN"
     except (HTTPError, OSError) as error:
         try:
-            return Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=True))
+            return snapshot(local_files_only=True)
         except (HTTPError, OSError):
             said = f"is no folder here, and the hub can't be reached ({type(error).__name__})"
     raise UserError(where, said, "check the name, or give a folder with a transformers model")
@@ -349,7 +359,7 @@ class Local:
         try:
             return list(self._generate(rows))
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
         # After the except clause: until its end the failed try's tensors are held by the traceback.
         if self.on_gpu:
@@ -444,7 +454,8 @@ def _stopped(tokenizer: Any, stops: Sequence[str], width: int) -> Callable[..., 
     return stopped
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether that is what torch's error means, on a GPU or a CPU."""
     import torch
 
     said = ("can't allocate memory", "not enough memory")  # torch's own words for a CPU's

@@ -22,7 +22,16 @@ from typing import Any, Protocol
 
 from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.errors import RunStopped, UserError
-from ftvp_core.models.local import BadPrompt, Base, answer_ids, base_folder, known_warnings, prompt_ids, resolved
+from ftvp_core.models.local import (
+    BadPrompt,
+    Base,
+    answer_ids,
+    base_folder,
+    known_warnings,
+    out_of_memory,
+    prompt_ids,
+    resolved,
+)
 from ftvp_core.pricing.prices import machine_cost
 from ftvp_core.runs.plan import Plan, tuning_rows
 from ftvp_core.spec import TuneSpec
@@ -109,6 +118,7 @@ def make_adapter(plan: Plan, at: int, lookup: Lookup, folder: Path, keep: Keep, 
             shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
             try:
                 done = _train(base, rows, candidate.tune, where, Tuning(str(adapter), len(rows)), partial, keep, watch)
+                shutil.rmtree(adapter, ignore_errors=True)  # without its marker it isn't one of ours any more
                 partial.rename(adapter)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -203,6 +213,8 @@ def _train(
         remove_unused_columns=False,
         dataloader_pin_memory=base.on_gpu,
     )
+    if base.on_gpu:
+        arguments._n_gpu = 1  # the base is on one; with several in sight the Trainer would split each batch
     teller = _Teller(tuning, base.device, keep, watch)
     trainer = Trainer(
         model=model,
@@ -212,7 +224,14 @@ def _train(
         callbacks=[teller.callback()],
     )
     trainer.remove_callback(PrinterCallback)  # standard output is the command's own
-    trainer.train()
+    try:
+        trainer.train()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise RunStopped(
+            f"{where}: training doesn't fit in this machine's memory; lower tune.batch_size ({tune.batch_size})"
+        ) from None
     model.save_pretrained(to)
     done = replace(tuning, seconds=time.perf_counter() - started, device=base.device, log=tuple(teller.log))
     about = asdict(done) | {

@@ -1,11 +1,13 @@
 """A causal model on this machine: exact tokens, batches that change nothing, adapters that stay apart."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,33 @@ def test_a_folder_is_found_beside_the_comparison_file(folder: Path) -> None:
     assert local.resolved(folder.name, folder.parent) == str(folder)
     assert local.resolved("demo", folder.parent) == "demo"
     assert local.resolved("owner/model", folder.parent) == "owner/model"
+
+
+def test_a_hub_model_that_was_downloaded_once_opens_without_the_hub(folder: Path, tmp_path: Path) -> None:
+    stored = tmp_path / "hub" / "models--owner--model"
+    (stored / "refs").mkdir(parents=True)
+    (stored / "refs" / "main").write_text("0123abc")
+    shutil.copytree(folder, stored / "snapshots" / "0123abc")
+    program = "from ftvp_core.models.local import base_folder; print(base_folder('owner/model'))"
+    offline = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    found = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, env=offline)
+    assert found.stdout.strip() == str(stored / "snapshots" / "0123abc"), found.stderr
+
+
+def test_threads_are_chosen_and_hold_in_any_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert local.threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2), raising=False)
+    assert local.threads() == 1
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with ThreadPoolExecutor(1) as opens, ThreadPoolExecutor(1) as answers_:
+        opens.submit(Base, folder).result()
+        assert answers_.submit(torch.get_num_threads).result() == 2
+    torch.set_num_threads(before)
 
 
 def test_torch_is_imported_when_a_model_is_opened() -> None:

@@ -211,6 +211,19 @@ def test_a_diverged_training_says_so(folder: Path) -> None:
         make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch())
 
 
+def test_a_training_without_enough_memory_says_what_to_lower(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import Trainer
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "training_step", full)
+    plan = plan_of(write(folder, {"name": "lora", "tune": {}}))
+    with pytest.raises(RunStopped, match=r"doesn't fit in this machine's memory; lower tune\.batch_size \(4\)"):
+        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch())
+
+
 def test_a_training_killed_before_its_marker_leaves_no_adapter(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
