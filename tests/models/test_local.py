@@ -55,6 +55,35 @@ def test_a_batch_answers_as_one_at_a_time(tmp_path: Path, kind: str) -> None:
     assert len({answer.output for answer in together}) > 5
 
 
+def test_answers_are_the_model_s_likeliest_tokens_and_an_adapter_s_those_of_the_merged_weights(
+    folder: Path, tmp_path: Path
+) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    def likeliest(model: Any, ids: list[int]) -> list[int]:
+        """Token by token, the whole text each time: no batch, no padding, no cache."""
+        found: list[int] = []
+        while len(found) < 12 and END not in found:
+            with torch.inference_mode():
+                found.append(int(model(torch.tensor([[*ids, *found]])).logits[0, -1].argmax()))
+        return found
+
+    adapter = make_adapter(folder, tmp_path / "adapter", 1)
+    plain = AutoModelForCausalLM.from_pretrained(folder).eval()
+    loaded: dict[str, object] = {}
+    arms = open_model(str(folder), None, loaded), open_model(str(folder), adapter, loaded)
+    for arm, merged in zip(arms, (False, True), strict=True):
+        if merged:
+            with local.known_warnings():
+                plain = PeftModel.from_pretrained(plain, str(adapter)).merge_and_unload().eval()
+        for request, answer in zip(OF_MANY_LENGTHS, answers(arm, OF_MANY_LENGTHS), strict=True):
+            expected = likeliest(plain, arm.prompt_ids(request))
+            assert answer.output == arm._base.tokenizer.decode(expected, skip_special_tokens=True)
+            assert answer.usage.output == len(expected)
+
+
 def test_usage_is_without_padding_and_machine_time_is_shared_by_tokens(model: Local) -> None:
     short, long = answers(model, [ask("a", max_tokens=3), ask("a" * 100, max_tokens=3)])
     assert short.usage.input == len(model.prompt_ids(ask("a")))
