@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # imported where they are used: the command line starts in a 
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
 
-DEMO = Path(__file__).parents[1] / "assets" / "demo" / "comparison.yaml"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -112,6 +110,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from ftvp_core.jobs.enqueue import DEMO
     from ftvp_core.store.store import open_store
 
     _check_outputs(options)

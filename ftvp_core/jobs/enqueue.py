@@ -2,11 +2,17 @@
 
 import hashlib
 from decimal import Decimal
+from pathlib import Path
 
 from ftvp_core.drafts import Keys, draft_keys, to_spec, to_text
 from ftvp_core.runs.plan import Plan, make_plan, new_run, read_sources
+from ftvp_core.spec import load
 from ftvp_core.store.store import Store, home
 from ftvp_core.versions import versions
+
+#: The shipped comparison.
+DEMO = Path(__file__).parents[2] / "assets" / "demo" / "comparison.yaml"
+UNDER_WAY = {"queued", "running", "interrupted"}
 
 
 def plan_draft(keys: Keys, limit_usd: Decimal | None = None) -> Plan:
@@ -21,10 +27,24 @@ def enqueue(store: Store, draft_id: str, plan: Plan) -> str:
     Two presses, or two tabs, give one run: the request is named by the draft, its text, and the run before.
     """
     before = store.draft_run(draft_id)
-    if before is not None and store.run(before).state in {"queued", "running", "interrupted"}:
+    if before is not None and store.run(before).state in UNDER_WAY:
         return before
-    named = f"{draft_id} {before} {to_text(draft_keys(store, draft_id))}"
-    key = hashlib.sha256(named.encode()).hexdigest()
+    key = _key(draft_id, before, to_text(draft_keys(store, draft_id)))
     run_id = new_run(store, plan, home() / "uploads", versions(), request_key=key)
     store.keep_draft_run(draft_id, run_id)
     return run_id
+
+
+def enqueue_demo(store: Store) -> str:
+    """Leave the shipped comparison for a worker, unless one is under way, and return its run."""
+    spec = load(DEMO)
+    before = next((run for run in store.runs() if run.name == spec.name and run.folder == str(DEMO.parent)), None)
+    if before is not None and before.state in UNDER_WAY:
+        return before.id
+    plan = make_plan(spec, read_sources(spec, DEMO.parent))
+    key = _key("demo", before.id if before else None, DEMO.read_text(encoding="utf-8"))
+    return new_run(store, plan, DEMO.parent, versions(), request_key=key)
+
+
+def _key(*named: str | None) -> str:
+    return hashlib.sha256("\x1f".join(part or "" for part in named).encode()).hexdigest()
