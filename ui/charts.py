@@ -223,6 +223,8 @@ def differences(comparison: Comparison, baseline: str, found: Mapping[str, Again
     room = 0.12 * (max(bounds) - min(bounds)) or 1.0
     figure.update_xaxes(title="points above (right) or below (left), with 95 % interval", zeroline=False)
     figure.update_xaxes(range=[min(bounds) - room, max(bounds) + room])
+    if not ranked:
+        _nothing(figure, "Nothing to compare yet.")
     said = "; ".join(
         f"{one.name} {figures.points(found[one.name].difference, found[one.name].interval)}, {found[one.name].verdict}"
         for one in ranked

@@ -72,6 +72,7 @@ def table(comparison: Comparison, against_name: str) -> None:
 
     found = against(comparison, against_name)
     column = st.column_config
+    to_come = any(not_run(one) for one in comparison.candidates)
     shown: dict[str, tuple[Any, Any]] = {
         "candidate": (lambda one: one.name, column.TextColumn(pinned=True, width="medium")),
         "method": (lambda one: one.method, column.TextColumn(width="small")),
@@ -87,6 +88,7 @@ def table(comparison: Comparison, against_name: str) -> None:
             ),
             column.TextColumn(alignment="right"),
         ),
+        **({"not run": (not_run, column.NumberColumn(format="%d"))} if to_come else {}),
         "p50, s": (lambda one: one.latency_s and one.latency_s.p50, column.NumberColumn(format="%.2g", width=90)),
         "p95, s": (lambda one: one.latency_s and one.latency_s.p95, column.NumberColumn(format="%.2g", width=90)),
         "tokens in": (lambda one: one.tokens.input, column.NumberColumn(format="localized")),
@@ -95,8 +97,6 @@ def table(comparison: Comparison, against_name: str) -> None:
         "failed": (lambda one: one.n_failed - not_run(one), column.NumberColumn(format="%d")),
         "ungraded": (lambda one: one.n_ungraded, column.NumberColumn(format="%d")),
     }
-    if any(not_run(one) for one in comparison.candidates):
-        shown["not run"] = (not_run, column.NumberColumn(format="%d"))
     ranked = best_first(comparison)
     rows = [{name: get(one) for name, (get, _) in shown.items()} for one in ranked]
     st.dataframe(
@@ -114,7 +114,7 @@ def slices(comparison: Comparison) -> None:
     """Accuracy by tag, a row a tag and a column a candidate."""
     import pandas as pd
 
-    if not comparison.slices:
+    if not comparison.slices or all(one.accuracy is None for one in comparison.candidates):
         return
     st.subheader("By tag", anchor="tags")
     # Columns by number: a candidate may be called `tag`.

@@ -17,6 +17,9 @@ COMPARE = "pages/4_Compare.py"
 ACTIVE = frozenset({"queued", "running"})
 WATCH_EVERY_S = 2
 _COLOURS = {"done": "green", "running": "blue", "queued": "gray", "failed": "red"}
+_ENDED = {
+    "partial": "ended partial", "failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted",
+}  # fmt: skip
 _LISTED = 20
 
 
@@ -45,7 +48,7 @@ def state_badge(run: RunRow) -> None:
 
 def state_line(run: RunRow, examples: int) -> str:
     """`400 examples · done 2 min ago · 261124-…`."""
-    when = ago(run.finished_at) if run.finished_at else f"since {ago(run.created_at)}"
+    when = ago(run.finished_at) if run.finished_at else f"· begun {ago(run.created_at)}"
     return f"{examples:,} examples · {run.state} {when} · {run.id}"
 
 
@@ -61,7 +64,7 @@ def how_to_go_on(run: RunRow) -> str | None:
     if run.state in ACTIVE or run.state == "done":
         return None
     cause = run.cause or "its process ended before it was done"
-    return f"This run is {run.state}: {cause}. What finished is kept and shown. Go on with it:"
+    return f"This run {_ENDED.get(run.state, run.state)}: {cause}. What finished is kept and shown. Go on with it:"
 
 
 def report_of(store: Store, run: RunRow) -> Report:

@@ -63,5 +63,6 @@ def failures(one: CandidateFigures) -> dict[str, int]:
 
 
 def warnings(decision: Decision, state: str) -> list[Warned]:
-    """What stands above the verdict. While a run goes on, rows still to come are no failures."""
-    return [one for one in decision.warnings if state not in {"queued", "running"} or one.id != "many-failed"]
+    """What stands above the verdict. Before a run is done, rows still to come aren't failures, nor is what is under way unknown."""
+    early = {"done": (), "queued": ("many-failed", "cost-unknown"), "running": ("many-failed", "cost-unknown")}
+    return [one for one in decision.warnings if one.id not in early.get(state, ("many-failed",))]

@@ -34,10 +34,13 @@ def test_without_a_run_says_what_to_do(home: Home, opened: Opened) -> None:
     assert "There is no comparison yet" in said(at)
 
 
-def test_without_an_id_lists_the_runs(home: Home, opened: Opened) -> None:
+def test_without_an_id_a_run_can_be_chosen(home: Home, opened: Opened) -> None:
     run_id = home.run({"good": mostly(36), "poor": mostly(10)})
-    links = opened(COMPARE).get("page_link")
-    assert any(link.proto.label == "small" and run_id in link.proto.query_string for link in links)
+    at = opened(COMPARE)
+    next(button for button in at.button if button.key == run_id).click().run()
+    assert not at.exception
+    assert at.header[0].value == "small"
+    assert at.query_params["run"] == run_id
 
 
 def test_an_unknown_id_is_one_line(home: Home, opened: Opened) -> None:
@@ -115,6 +118,7 @@ def test_running_shows_progress_and_what_is_there(home: Home, opened: Opened) ->
     table = at.dataframe[0].value
     assert list(table["failed"]) == [0, 0]
     assert list(table["not run"]) == [20, 20]
+    assert not any("not run" in text.value for text in at.text)
     assert not any("rows failed" in text.value for text in at.text)
 
 
@@ -133,7 +137,7 @@ def test_a_dead_process_leaves_an_interrupted_run(home: Home, opened: Opened) ->
     home.begin(run_id, done=40, total=80)
     home.change(run_id, beat_at=0.0)
     at = opened(COMPARE, run_id)
-    assert any("This run is interrupted" in text.value for text in at.text)
+    assert any("This run was interrupted" in text.value for text in at.text)
     assert f"--resume {run_id}" in said(at)
 
 
