@@ -1,0 +1,135 @@
+"""Files to passages: text, Markdown and rows, cut where sentences end, each with its headings and its source."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ftvp_core.data.rows import as_text, decode, read_table
+from ftvp_core.errors import UserError
+from ftvp_core.spec import KnowledgeSpec
+from ftvp_core.types import Knowledge, Passage
+
+TEXTS = {".txt", ".md", ".markdown"}
+ROWS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
+#: A chunk's size is counted as UTF-8 bytes over this: no tokenizer's tables are at hand offline, and a byte count
+#: is right to a factor of two in every script.
+BYTES_PER_TOKEN = 4
+
+_FRONT_MATTER = re.compile(r"\A---\r?\n.*?\r?\n---\r?\n", re.DOTALL)
+_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+#: Where a text may be cut: after a sentence's end (Latin, CJK, Arabic) or a line.
+_SENTENCE = re.compile(r"[^\n]*?[.!?。！？؟]+[\"'”’)\]]*(?:\s+|$)|[^\n]+(?:\n+|$)|\n+")
+
+
+def read_knowledge(path: Path, spec: KnowledgeSpec) -> Knowledge:
+    """Read a file, or all readable files below a folder. Raises UserError."""
+    if not path.exists():
+        raise UserError(str(path), "there is no such file or folder", "check knowledge.path")
+    files = [path] if path.is_file() else sorted(_files(path))
+    readable = [file for file in files if file.suffix.lower() in TEXTS | ROWS]
+    if not readable:
+        found = ", ".join(sorted({file.suffix or file.name for file in files})) or "no file"
+        raise UserError(str(path), f"found {found}; expected text, Markdown, CSV or JSONL")
+    passages: list[Passage] = []
+    for file in readable:
+        source = file.name if path.is_file() else file.relative_to(path).as_posix()
+        texts = list(_rows(file) if file.suffix.lower() in ROWS else _chunks(_text(file), spec))
+        one = len(texts) == 1
+        passages += [Passage(source if one else f"{source}#{at}", source, text) for at, text in enumerate(texts, 1)]
+    if not passages:
+        raise UserError(str(path), "holds no text")
+    content = "\x1f".join(f"{passage.id}\x1e{passage.text}" for passage in passages)
+    return Knowledge(path.name, hashlib.sha256(content.encode()).hexdigest(), tuple(passages))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _text(file: Path) -> str:
+    try:
+        text, _ = decode(file.read_bytes(), str(file), None)
+    except OSError as error:
+        raise UserError(str(file), f"can't be read ({error.strerror})") from None
+    return _FRONT_MATTER.sub("", text) if file.suffix.lower() != ".txt" else text
+
+
+def _rows(file: Path) -> Iterator[str]:
+    """One passage a row: its columns, named."""
+    for row in read_table(file).rows:
+        yield "\n".join(f"{column}: {as_text(value)}" for column, value in row.items())
+
+
+def _chunks(text: str, spec: KnowledgeSpec) -> Iterator[str]:
+    """Pieces of at most `chunk_tokens`, each beginning with the headings it stands under."""
+    for headings, body in _sections(text):
+        head = "\n".join(headings)
+        room = max(spec.chunk_tokens - _tokens(head), spec.chunk_tokens // 2)
+        pieces = _pieces(body, room)
+        start = 0
+        while start < len(pieces):
+            end, size = start, 0
+            while end < len(pieces) and (end == start or size + _tokens(pieces[end]) <= room):
+                size += _tokens(pieces[end])
+                end += 1
+            yield "\n".join(part for part in (head, "".join(pieces[start:end]).strip()) if part)
+            start = end if end == len(pieces) else max(start + 1, end - _overlapping(pieces[start:end], spec.overlap))
+
+
+def _sections(text: str) -> Iterator[tuple[list[str], str]]:
+    """Each text between headings, with the headings above it. `#` inside fenced code is no heading."""
+    headings: dict[int, str] = {}
+    lines: list[str] = []
+    fenced = False
+    for line in text.splitlines(keepends=True):
+        fenced ^= line.lstrip().startswith(("```", "~~~"))
+        heading = None if fenced else _HEADING.match(line)
+        if heading is None:
+            lines.append(line)
+            continue
+        if "".join(lines).strip():
+            yield list(headings.values()), "".join(lines)
+        lines = []
+        level = len(heading[1])
+        headings = {at: name for at, name in headings.items() if at < level} | {level: heading[2]}
+    if "".join(lines).strip():
+        yield list(headings.values()), "".join(lines)
+
+
+def _pieces(text: str, room: int) -> list[str]:
+    """Sentences and lines; one that is larger than the room is cut at its spaces, or anywhere if it has none."""
+    pieces = []
+    for sentence in _SENTENCE.findall(text):
+        rest = sentence
+        while _tokens(rest) > room:
+            cut = _fitting(rest, room)
+            pieces.append(rest[:cut])
+            rest = rest[cut:]
+        if rest:
+            pieces.append(rest)
+    return pieces
+
+
+def _fitting(text: str, room: int) -> int:
+    """The length of the longest beginning that fits, cut after a space where there is one in its second half."""
+    most = len(text.encode()[: room * BYTES_PER_TOKEN].decode(errors="ignore"))
+    space = text.rfind(" ", most // 2, most)
+    return max(1, space + 1 if space > 0 else most)
+
+
+def _overlapping(pieces: Sequence[str], overlap: int) -> int:
+    """How many of the last pieces fit into the overlap."""
+    count = size = 0
+    for piece in reversed(pieces):
+        size += _tokens(piece)
+        if size > overlap:
+            break
+        count += 1
+    return count
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
