@@ -11,6 +11,7 @@ from aiohttp import web
 class Counting:
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.messages: list[list[dict[str, str]]] = []
         self.url = ""
 
 
@@ -23,6 +24,7 @@ def slow_server(latency_s: float) -> Iterator[Counting]:
 
     async def answer(request: web.Request) -> web.Response:
         body = await request.json()
+        counting.messages.append(body["messages"])
         counting.asked.append(body["messages"][-1]["content"])
         await asyncio.sleep(latency_s)
         message = {"role": "assistant", "content": "yes"}

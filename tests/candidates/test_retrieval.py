@@ -1,0 +1,150 @@
+"""Retrieval as it is sent: what is found, where it stands in the prompt, and an index that is whole or rebuilt."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftvp_core.__main__ import main
+from ftvp_core.candidates.index import chroma_index
+from ftvp_core.store.store import open_store
+from tests.jobs.slow_server import Counting, slow_server
+
+DATA = os.environ.get("FTVP_TEST_DATA")
+TOPICS = (
+    "the invoice",
+    "a refund",
+    "my password",
+    "the parcel",
+    "a broken lamp",
+    "opening hours",
+    "the warranty",
+    "my address",
+)
+VERBS = ("where is", "how do I change", "please explain", "I lost", "who pays for", "when do I get")
+TRAIN = [(f"{verb} {topic}?", topic.split()[-1]) for verb in VERBS for topic in TOPICS]
+
+
+@pytest.fixture
+def server() -> Iterator[Counting]:
+    with slow_server(latency_s=0.0) as counting:
+        yield counting
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    for name, rows in (("train.csv", TRAIN), ("eval.csv", [("where did the parcel go?", "parcel"), TRAIN[0]])):
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([("question", "answer"), *rows])
+    return tmp_path
+
+
+def run(folder: Path, server: Counting, candidate: str) -> str:
+    """Run one candidate on the two eval rows; returns the run's id."""
+    text = f"""
+eval_set: {{path: eval.csv, gold: null}}
+train_set: {{path: train.csv}}
+knowledge: {{path: train.csv}}
+providers: {{one: {{base_url: "{server.url}"}}}}
+candidates: [{candidate}]
+run: {{concurrency: 1}}
+"""
+    (folder / "c.yaml").write_text(text)
+    assert main(["run", str(folder / "c.yaml")]) == 0
+    return open_store().runs()[0].id
+
+
+def test_the_prompt_holds_exactly_the_top_k_passages_where_the_template_puts_them(
+    folder: Path, server: Counting
+) -> None:
+    candidate = (
+        "{name: rag, model: one/m, prompt: {user: 'Use this:\\n{context}\\nQ: {question}'}, retrieval: {top_k: 3}}"
+    )
+    run_id = run(folder, server, candidate.replace("'", '"'))
+    prompt = server.asked[0]
+    assert prompt.startswith("Use this:\nquestion: ")
+    assert prompt.endswith("\nQ: where did the parcel go?")
+    assert prompt.count("question: ") == prompt.count("answer: ") == 3
+    kept = [row.passages for row in open_store().results(run_id)]
+    assert [len(passages) for passages in kept] == [3, 3]
+    for number in kept[0]:
+        question, answer = TRAIN[int(number.split("#")[1]) - 1]
+        assert f"question: {question}\nanswer: {answer}" in prompt
+
+
+def test_context_stands_before_a_prompt_that_does_not_name_it(folder: Path, server: Counting) -> None:
+    run(folder, server, "{name: rag, model: one/m, prompt: {user: '{question}'}, retrieval: {top_k: 1}}")
+    assert server.asked[0].startswith("question: ")
+    assert server.asked[0].endswith("\n\nwhere did the parcel go?")
+
+
+def test_nearest_shots_are_turns_the_nearest_last_and_never_the_eval_row_itself(folder: Path, server: Counting) -> None:
+    run(folder, server, "{name: near, model: one/m, prompt: {user: '{question}'}, shots: {k: 4, select: nearest}}")
+    first, second = server.messages
+    assert [message["role"] for message in first] == ["user", "assistant"] * 4 + ["user"]
+    assert "parcel" in first[6]["content"] and first[7]["content"] == "parcel"
+    assert second[-1]["content"] == TRAIN[0][0]
+    assert TRAIN[0][0] not in [message["content"] for message in second[:-1]]
+
+
+def test_oracle_gives_the_gold_passage(folder: Path, server: Counting) -> None:
+    (folder / "eval.csv").write_text("question,answer,gold\nwhere did the parcel go?,parcel,train.csv#7\n")
+    candidate = "{name: oracle, model: one/m, prompt: {user: '{question}'}, retrieval: {top_k: 2, oracle: true}}"
+    (folder / "c.yaml").write_text(
+        f"eval_set: {{path: eval.csv, gold: gold}}\nknowledge: {{path: train.csv}}\n"
+        f'providers: {{one: {{base_url: "{server.url}"}}}}\ncandidates: [{candidate}]\n'
+    )
+    assert main(["run", str(folder / "c.yaml")]) == 0
+    question, answer = TRAIN[6]
+    assert server.asked == [f"question: {question}\nanswer: {answer}\n\nwhere did the parcel go?"]
+
+
+def test_every_row_asked_in_its_own_words_is_found_first(tmp_path: Path) -> None:
+    texts = [question for question, _ in TRAIN]
+    index = chroma_index(texts, tmp_path, lambda done, total: None)
+    assert [positions[0] for positions in index.query(texts, 3)] == list(range(len(texts)))
+
+
+@pytest.mark.skipif(DATA is None, reason="FTVP_TEST_DATA is not set")
+def test_every_training_row_of_banking77_asked_in_its_own_words_is_found_first(tmp_path: Path) -> None:
+    with Path(str(DATA), "banking77", "train.csv").open(newline="", encoding="utf-8") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    index = chroma_index(texts, tmp_path, lambda done, total: None)
+    assert [texts[positions[0]] for positions in index.query(texts, 1)] == texts
+
+
+def test_an_index_is_built_once(tmp_path: Path) -> None:
+    texts = [question for question, _ in TRAIN]
+    built: list[int] = []
+    for _ in range(2):
+        chroma_index(texts, tmp_path, lambda done, total: built.append(done))
+    assert built == [len(texts)]
+
+
+KILLED = """
+import sys, os, signal
+from pathlib import Path
+from ftvp_core.candidates import index
+index.STORE_BATCH = 100
+def stop(done, total):
+    print(done, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+index.chroma_index([f"text number {at}" for at in range(400)], Path(sys.argv[1]), stop)
+"""
+
+
+def test_a_half_written_index_is_rebuilt_not_served(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "100\n")
+    texts = [f"text number {at}" for at in range(400)]
+    began = time.monotonic()
+    index = chroma_index(texts, tmp_path, lambda done, total: None)
+    assert time.monotonic() - began < 30, "the killed process's lock is still held"
+    assert [positions[0] for positions in index.query(texts, 1)] == list(range(400))
