@@ -50,8 +50,11 @@ def frame(title: str) -> Iterator[Store]:
 def viewer_frame(title: str) -> Iterator[Store]:
     """The frame of a shared link: no way to any other page, whoever looks."""
     _dress(title)
-    with shown_errors("page"):
+    try:
         yield viewer_store()
+    except FtvpError as error:
+        _say(error)
+        st.stop()
 
 
 def _dress(title: str) -> None:
@@ -97,7 +100,12 @@ def _sidebar() -> None:
 def _ask_for_key(denied: AccessDenied) -> None:
     _say(denied)
     if denied.needs_key:
-        st.text_input("Access key", type="password", key=state.ACCESS_KEY, width=360)
+        st.text_input("Access key", type="password", key=state.TYPED_KEY, width=360, on_change=_keep_key)
+
+
+def _keep_key() -> None:
+    """A widget's own value goes when the widget does; the key is for the whole visit."""
+    st.session_state[state.ACCESS_KEY] = st.session_state[state.TYPED_KEY]
 
 
 def _say(error: FtvpError, part: str = "page") -> None:

@@ -7,6 +7,7 @@ RUN: Final = "run"
 
 #: The access key as the visitor typed it (for this visit only).
 ACCESS_KEY: Final = "access_key"
+TYPED_KEY: Final = "typed_key"
 
 #: Compare.
 BASELINE: Final = "baseline"

@@ -63,7 +63,10 @@ def verdict(difference: float, interval: Interval, p_adjusted: float, margin: fl
 
 
 def examples_to_decide(difference: float, n: int, discordant: float) -> int | None:
-    """How many examples would show a difference of this size (80 % power, 5 %); None when it is 0.
+    """How many examples in all would show a difference of this size (80 % power, 5 %).
+
+    None where it is 0, or where so many are there already: then it is the correction for many pairs that more
+    examples would have to overcome, and this formula doesn't know it.
 
     Connor (1987), Biometrics 43:207; `discordant` is the share of examples on which the two differ.
     """
@@ -71,4 +74,4 @@ def examples_to_decide(difference: float, n: int, discordant: float) -> int | No
         return None
     z_a, z_b = 1.959964, 0.841621
     needed = (z_a * math.sqrt(discordant) + z_b * math.sqrt(max(discordant - difference**2, 0))) ** 2 / difference**2
-    return max(n + 1, math.ceil(needed))
+    return math.ceil(needed) if needed > n else None

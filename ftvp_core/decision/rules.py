@@ -82,14 +82,26 @@ def decide(
 
 
 def _choose(case: Case) -> str | None:
-    """From the least effort up: a candidate takes the place of the chosen one only if it is shown better."""
+    """From the least effort up: a candidate takes the place of the chosen one only if it is shown to be worth it."""
     able = [one for one in case.scored() if one.n_scored >= FEWEST]
     by_effort = sorted(able, key=lambda one: (EFFORT[one.method], one.cost_per_1k_usd or 0))
     chosen: CandidateFigures | None = None
     for one in by_effort:
-        if chosen is None or case.pair(one.name, chosen.name)[2] == "better":
+        if chosen is None or _is_worth_it(case, one, chosen):
             chosen = one
     return chosen.name if chosen else None
+
+
+def _is_worth_it(case: Case, one: CandidateFigures, chosen: CandidateFigures) -> bool:
+    """Shown better; or shown not to be worse by more than the margin, at most half as dear and no slower."""
+    pair, _, said = case.pair(one.name, chosen.name)
+    if said == "better" or pair.interval is None:
+        return said == "better"
+    at_worst = pair.interval.low if pair.a == one.name else -pair.interval.high
+    cost, its_cost, slow, its_slow = _cost(one), _cost(chosen), _median_latency(one), _median_latency(chosen)
+    cheaper = cost is not None and bool(its_cost) and cost <= MUCH_LESS * (its_cost or 0.0)
+    slower = slow is not None and its_slow is not None and slow > its_slow
+    return at_worst > -case.settings.margin and cheaper and not slower
 
 
 def _prompt_reaches_target(case: Case) -> RuleTrace:
