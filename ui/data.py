@@ -93,7 +93,6 @@ def knowledge_part(store: Store, draft_id: str, keys: Keys) -> None:
         st.info("Nothing here yet. RAG candidates need it; the others don't.")
         return
     from ftvp_core.data.knowledge import read_knowledge
-
     from ftvp_core.spec import KnowledgeSpec
 
     knowledge = read_knowledge(Path(keys["knowledge"]["path"]), KnowledgeSpec(**keys["knowledge"]))

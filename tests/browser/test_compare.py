@@ -2,23 +2,17 @@
 
 import csv
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.screenshots import FLAGS, settle
+from tests.browser.conftest import ROOT, environment
+from tests.browser.screenshots import settle
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
-STARTS_WITHIN_S = 60
 DATA = os.environ.get("FTVP_TEST_DATA")
 
 SMALL = """name: opening hours
@@ -35,53 +29,6 @@ candidates:
   - {{name: svm, floor: tfidf-svm}}
   - {{name: nearest, floor: nearest}}
 """
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium isn't installed: .ci/run installs it")
-        pytest.skip("Chromium isn't installed (chromium or google-chrome on the PATH)")
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def dashboard(home: Path) -> Iterator[str]:
-    """The dashboard on a free port, with a store of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    log = (home / "streamlit.log").open("w")
-    server = subprocess.Popen(command, cwd=ROOT, env=_environment(home), stdout=log, stderr=log)
-    try:
-        _wait_until_healthy(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1600}, accept_downloads=True)
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    context.close()
-    assert errors == []
 
 
 @pytest.fixture(scope="module")
@@ -182,28 +129,11 @@ def _download(page: Page, address: str, label: str, folder: Path) -> list[dict[s
 def _run(home: Path, file: Path) -> str:
     """Run a comparison by the command line, as a user would, and return its id."""
     command = [sys.executable, "-m", "ftvp_core"]
-    subprocess.run([*command, "run", str(file)], cwd=ROOT, env=_environment(home), check=True, capture_output=True)
+    subprocess.run([*command, "run", str(file)], cwd=ROOT, env=environment(home), check=True, capture_output=True)
     listed = subprocess.run(
-        [*command, "runs"], cwd=ROOT, env=_environment(home), check=True, capture_output=True, text=True
+        [*command, "runs"], cwd=ROOT, env=environment(home), check=True, capture_output=True, text=True
     )
     return listed.stdout.split()[0]
-
-
-def _environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "FTVP_HOME": str(home / "store"), "PYTHONUTF8": "1"}
-
-
-def _wait_until_healthy(port: int) -> None:
-    until = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < until:
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-                if answer.read() == b"ok":
-                    return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(f"the dashboard isn't healthy after {STARTS_WITHIN_S} s")
 
 
 def _write(path: Path, rows: list[tuple[str, ...]]) -> None:
