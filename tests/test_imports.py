@@ -1,0 +1,59 @@
+"""What importing costs: the core pulls in no page, no client library and no model before it needs one."""
+
+import pkgutil
+import subprocess
+import sys
+
+import ftvp_core
+
+HEAVY = {
+    "streamlit",
+    "pandas",
+    "openai",
+    "torch",
+    "transformers",
+    "peft",
+    "chromadb",
+    "statsmodels",
+    "sklearn",
+    "scipy",
+}
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(ftvp_core.__path__, "ftvp_core.")
+    if not module.name.startswith("ftvp_core.store.migrations") and module.name != "ftvp_core.__main__"
+]
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules in memory after the code, in a process of its own."""
+    shown = "import sys; print(' '.join({name.partition('.')[0] for name in sys.modules}))"
+    process = subprocess.run([sys.executable, "-c", f"{code}\n{shown}"], capture_output=True, text=True, check=True)
+    return set(process.stdout.split())
+
+
+def test_the_core_imports_nothing_heavy() -> None:
+    assert len(MODULES) > 30
+    assert loaded_by("\n".join(f"import {name}" for name in MODULES)) & HEAVY == set()
+
+
+def test_the_command_line_starts_without_numbers_or_network() -> None:
+    assert loaded_by("import ftvp_core.__main__") & (HEAVY | {"numpy", "aiohttp", "sqlalchemy", "pydantic"}) == set()
+
+
+def test_pages_import_no_model() -> None:
+    names = (
+        "address",
+        "candidates",
+        "charts",
+        "comparison",
+        "data",
+        "decide",
+        "differing",
+        "frame",
+        "run",
+        "runs",
+        "sharing",
+    )
+    loaded = loaded_by("\n".join(f"import ui.{name}" for name in names))
+    assert loaded & {"torch", "transformers", "peft", "chromadb", "openai", "sklearn"} == set()

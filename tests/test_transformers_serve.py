@@ -1,0 +1,75 @@
+"""A server of the wire format that nobody here wrote: nonsense answers, real usage, real latency."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from ftvp_core.__main__ import main
+from tests.tiny_model import make_model
+
+STARTS_WITHIN_S = 120
+QUESTIONS = ["one", "two", "three", "four", "five", "six"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The server's address and the model's name."""
+    folder = tmp_path_factory.mktemp("served")
+    model = str(make_model(folder / "tiny"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("transformers"), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            _wait(port, server, folder / "log")
+            yield f"http://127.0.0.1:{port}/v1", model
+        finally:
+            server.kill()
+            server.wait()
+
+
+def test_a_real_server_is_measured_as_it_is(
+    served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base_url, model = served
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    rows = [{"question": f"Say {word}.", "answer": f"certainly not {word}"} for word in QUESTIONS]
+    (tmp_path / "eval.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "c.yaml").write_text(f"""
+eval_set: {{path: eval.jsonl}}
+providers: {{served: {{base_url: "{base_url}"}}}}
+candidates:
+  - {{name: whole, model: "served/{model}", sampling: {{max_tokens: 8}}}}
+  - {{name: streamed, model: "served/{model}", sampling: {{max_tokens: 8, stream: true}}}}
+run: {{concurrency: 2, timeout_s: 100}}
+""")
+    assert main(["run", str(tmp_path / "c.yaml"), "--json", str(tmp_path / "report.json")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["state"] == "done"
+    for candidate in report["candidates"]:
+        assert (candidate["n_scored"], candidate["attempts"], candidate["accuracy"]) == (6, 6, 0.0)
+        assert candidate["interval"] == [0.0, pytest.approx(0.3903, abs=1e-4)]  # Wilson, 0 of 6
+        assert candidate["tokens"]["input"] > 6 and candidate["tokens"]["output"] > 0
+        assert candidate["latency_s"]["p50"] > 0 and candidate["cost_usd"] is None
+    assert report["candidates"][1]["ttft_s"]["p50"] <= report["candidates"][1]["latency_s"]["p50"]
+
+
+def _wait(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return
+        except (URLError, OSError):
+            time.sleep(0.3)
+    raise RuntimeError(f"transformers serve didn't start: {log.read_text()[-2000:]}")
