@@ -1,0 +1,61 @@
+"""Intervals and quantiles against outside oracles: statsmodels, a published table, simulation."""
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from ftvp_core.analysis.intervals import accuracy_interval, difference_interval, quantiles, wilson
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 20, 96, 400, 3080])
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.8, 1.0])
+def test_wilson_is_statsmodels(n: int, share: float) -> None:
+    right = round(share * n)
+    low, high = proportion_confint(right, n, method="wilson")
+    ours = wilson(right / n, n)
+    assert [ours.low, ours.high] == pytest.approx([low, high], abs=1e-12)
+
+
+def test_rows_of_their_own_give_wilson() -> None:
+    grades = np.array([1.0] * 30 + [0.0] * 10)
+    assert accuracy_interval(grades, np.arange(40)) == wilson(0.75, 40)
+
+
+def test_agreeing_rows_of_one_passage_count_as_fewer() -> None:
+    """Each of 20 passages all right or all wrong on its 5 questions: as sure as 20 answers, not 100."""
+    grades = np.repeat(np.array([1.0] * 15 + [0.0] * 5), 5)
+    clusters = np.repeat(np.arange(20), 5)
+    interval = accuracy_interval(grades, clusters)
+    twenty, hundred = wilson(0.75, 20), wilson(0.75, 100)
+    width = interval.high - interval.low
+    assert width > 1.9 * (hundred.high - hundred.low)
+    assert width == pytest.approx(twenty.high - twenty.low, rel=0.06)
+
+
+def test_bonett_and_price_on_the_published_table() -> None:
+    """Fagerland, Lydersen & Laake (2014), airway hyper-responsiveness: 1, 1, 7, 12 gives −0.508 to −0.013."""
+    differences = np.array([0.0] + [1.0] + [-1.0] * 7 + [0.0] * 12)
+    interval = difference_interval(differences, np.arange(21))
+    assert (round(interval.low, 3), round(interval.high, 3)) == (-0.508, -0.013)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_difference_interval_covers_the_truth_95_times_in_100(clustered: bool) -> None:
+    """True difference 0.1. Clustered: pairs of rows share their outcome, so that plain intervals would fail."""
+    random = np.random.default_rng(0)
+    n, times, covered = 80, 2000, 0
+    for _ in range(times):
+        drawn = random.choice([1.0, -1.0, 0.0], size=n, p=[0.25, 0.15, 0.6])
+        differences = np.repeat(drawn, 2) if clustered else drawn
+        clusters = np.repeat(np.arange(n), 2) if clustered else np.arange(n)
+        interval = difference_interval(differences, clusters)
+        covered += interval.low <= 0.1 <= interval.high
+    assert 0.93 <= covered / times <= 0.975
+
+
+def test_quantiles_are_numpys_and_nothing_has_none() -> None:
+    values = np.random.default_rng(1).exponential(size=357)
+    found = quantiles(values)
+    assert found is not None
+    assert (found.p50, found.p95, found.p99) == tuple(np.percentile(values, [50, 95, 99]))
+    assert quantiles([]) is None
