@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
@@ -61,6 +61,7 @@ class ArmResults:
     errors: Sequence[str]
     ledger: Sequence[LedgerRow]
     training_cost_usd: Decimal | None = None
+    priced: bool = True  # what it bills is known to be 0 where nothing was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,15 @@ def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         latency_s=quantiles(arm.latency_s[~np.isnan(arm.latency_s)]),
         ttft_s=quantiles(arm.ttft_s[~np.isnan(arm.ttft_s)]),
         tokens=Tokens(
-            *(_sum([getattr(row.tokens, key) for row in arm.ledger]) for key in ("input", "cached_input", "output"))
+            *(
+                _sum([getattr(row.tokens, key) for row in arm.ledger], 0 if arm.model and not arm.ledger else None)
+                for key in ("input", "cached_input", "output")
+            )
         ),
         attempts=sum(row.attempts for row in arm.ledger),
         other_attempts=sum(row.other_attempts for row in arm.ledger),
         attempts_cost_unknown=sum(row.cost_unknown for row in arm.ledger),
-        cost_usd=_sum([row.cost_usd for row in arm.ledger]),
+        cost_usd=_sum([row.cost_usd for row in arm.ledger], Decimal(0) if arm.priced else None),
         cost_per_1k_usd=1000 * sum(known, Decimal(0)) / len(known) if known else None,
         training_cost_usd=arm.training_cost_usd,
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
@@ -176,15 +180,20 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
     """The arm on some examples only."""
     kept = inside[arm.example]
     positions = np.flatnonzero(kept).tolist()
-    return ArmResults(
-        arm.name, arm.method, arm.model, arm.example[kept], arm.answered[kept], arm.grade[kept],
-        arm.latency_s[kept], arm.ttft_s[kept], [arm.request_usd[at] for at in positions],
-        [arm.errors[at] for at in positions], [row for row in arm.ledger if inside[row.example]],
-        arm.training_cost_usd,
-    )  # fmt: skip
+    return replace(
+        arm,
+        example=arm.example[kept],
+        answered=arm.answered[kept],
+        grade=arm.grade[kept],
+        latency_s=arm.latency_s[kept],
+        ttft_s=arm.ttft_s[kept],
+        request_usd=[arm.request_usd[at] for at in positions],
+        errors=[arm.errors[at] for at in positions],
+        ledger=[row for row in arm.ledger if inside[row.example]],
+    )
 
 
-def _sum(values: Sequence[Any]) -> Any:
-    """The sum of what is known; None where nothing is."""
+def _sum(values: Sequence[Any], nothing: Any = None) -> Any:
+    """The sum of what is known; `nothing` where nothing is."""
     known = [value for value in values if value is not None]
-    return sum(known[1:], known[0]) if known else None
+    return sum(known[1:], known[0]) if known else nothing

@@ -12,7 +12,8 @@ from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, co
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import from_json
 from ftvp_core.decision.rules import decide
-from ftvp_core.spec import Spec, parse
+from ftvp_core.pricing.prices import pricer
+from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Tokens
 
@@ -74,11 +75,21 @@ def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[A
                 candidate.method,
                 candidate.model,
                 ledger=rows,
+                priced=_is_priced(candidate, spec),
                 training_cost_usd=tunings[at].cost_usd if at in tunings else None,
                 **arm,
             )
         )
     return out
+
+
+def _is_priced(candidate: Candidate, spec: Spec) -> bool:
+    """Whether what it bills is known: then it is 0 as long as nothing was sent."""
+    if candidate.recorded:
+        return False
+    if candidate.model is None or candidate.provider == "local":
+        return spec.prices.machine_hour is not None or spec.prices.gpu_hour is not None
+    return pricer(candidate, spec) is not None
 
 
 def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence[float] | None) -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""A small server of OpenAI's chat completions that knows the truth, counts what it served, and fails on purpose.
+
+A prompt that holds `[ex-17]` is answered `yes` (right) or `no` by a draw from (model, example): the true accuracy is
+known to the row. Faults are drawn from (model, example, attempt): the same whatever the order.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from aiohttp import web
+
+EXAMPLE = re.compile(r"\[ex-(\d+)\]")
+#: Tokens that each answer is billed.
+TOKENS_IN, TOKENS_OUT = 11, 2
+
+
+def draw(*named: object) -> float:
+    """A number in [0, 1) that depends on the parts alone."""
+    digest = hashlib.blake2b("\x1f".join(map(str, named)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+def is_right(model: str, example: int, share: float = 0.7) -> bool:
+    return draw("right", model, example) < share
+
+
+@dataclass
+class Faults:
+    """Shares of requests that fail in each way; they add up to 1 at the most."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    latency_s: float = 0.01
+
+
+class Served:
+    """What the server knows."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.url = ""
+        self.requests = 0
+        self.billed = Counter[str]()  # answers computed, by model
+        self.attempts = Counter[tuple[str, int]]()
+        self.messages: list[list[dict[str, str]]] = []
+        self.keys: set[str] = set()
+
+    @property
+    def asked(self) -> list[str]:
+        return [messages[-1]["content"] for messages in self.messages]
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests += 1
+        self.messages.append(body["messages"])
+        self.keys.add(request.headers.get("Authorization", ""))
+        model = body["model"]
+        found = EXAMPLE.findall(body["messages"][-1]["content"])
+        example = int(found[-1]) if found else 0
+        self.attempts[model, example] += 1
+        fault = self._fault(model, example, self.attempts[model, example])
+        if fault is not None and fault in _REFUSALS:
+            status, headers, error = _REFUSALS[fault]
+            return web.json_response({"error": error}, status=status, headers=headers())
+        await asyncio.sleep(3600 if fault == "hang" else self.faults.latency_s)
+        self.billed[model] += 1
+        if fault == "drop":
+            assert request.transport is not None
+            request.transport.abort()
+        answer = "yes" if is_right(model, example) else "no"
+        if body.get("stream"):
+            return await self._stream(request, answer, broken=fault == "reset")
+        if fault == "malformed":
+            return web.Response(text='{"choices": [{"mess', content_type="application/json")
+        message: dict[str, Any] = {"role": "assistant", "content": answer}
+        usage: dict[str, int] | None = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
+        if fault == "null":
+            message["content"], usage = None, None
+        if fault == "empty":
+            message["content"] = ""
+        return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    async def _stream(self, request: web.Request, answer: str, *, broken: bool) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        chunks: list[dict[str, Any]] = [{"choices": [{"delta": {"content": char}}]} for char in answer]
+        chunks.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
+        chunks.append({"choices": [], "usage": usage})
+        for at, chunk in enumerate(chunks):
+            if broken and at == 1:
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+            await asyncio.sleep(0.005)
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    def _fault(self, model: str, example: int, attempt: int) -> str | None:
+        drawn, low = draw("fault", model, example, attempt), 0.0
+        for name, share in self.faults.shares.items():
+            if low <= drawn < low + share:
+                return name
+            low += share
+        return None
+
+
+def _in_a_moment() -> dict[str, str]:
+    return {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)}
+
+
+_REFUSALS: Mapping[str, Any] = {
+    "429": (429, lambda: {"Retry-After": "0"}, {"message": "slow down"}),
+    "429-date": (429, _in_a_moment, {"message": "slow down"}),
+    "429-day": (429, lambda: {"Retry-After": "86400"}, {"message": "come back tomorrow"}),
+    "401": (401, dict, {"message": "wrong key"}),
+    "quota": (429, dict, {"message": "no money left", "code": "insufficient_quota"}),
+    "500": (500, dict, {"message": "our fault"}),
+    "400": (400, dict, {"message": "this row is too long"}),
+}
+
+
+@contextmanager
+def fault_server(latency_s: float = 0.01, **shares: float) -> Iterator[Served]:
+    """Serve on a free loopback port from a thread of its own. `shares` by fault, `_` for `-` (`429` as `f429`)."""
+    named = {
+        name.removeprefix("f").replace("_", "-") if name.startswith("f4") or name.startswith("f5") else name: share
+        for name, share in shares.items()
+    }
+    served = Served(Faults(named, latency_s))
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+
+    async def serve() -> None:
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", served.complete)
+        runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        started.set()
+
+    thread = threading.Thread(target=_run_loop, args=(loop, serve()), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield served
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop, begin: Coroutine[None, None, None]) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(begin)
+    loop.run_forever()
+
+
+if __name__ == "__main__":  # beside a bench, in a process of its own
+    with fault_server(latency_s=0.1) as alone:
+        print(alone.url, flush=True)
+        time.sleep(3600)

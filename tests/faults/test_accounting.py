@@ -1,0 +1,129 @@
+"""What is reported is what was true, what was served and what was billed."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.fault_server import TOKENS_IN, TOKENS_OUT, fault_server
+from tests.faults.conftest import PRICE, Project, billed_usd, truth
+
+
+@pytest.mark.parametrize(
+    ("shares", "stream"),
+    [
+        ({}, False),
+        ({}, True),
+        ({"f429": 0.3}, False),
+        ({"f429_date": 0.02}, False),
+        ({"f500": 0.3}, False),
+        ({"drop": 0.2}, False),
+        ({"malformed": 0.2}, False),
+        ({"reset": 0.2}, True),
+        ({"f429": 0.1, "f500": 0.1, "drop": 0.1, "malformed": 0.1}, False),
+    ],
+    ids=["plain", "streamed", "429", "429 until a date", "500", "dropped", "malformed", "reset in the stream", "all"],
+)
+def test_accuracy_attempts_tokens_and_cost_are_exact(project: Project, shares: dict[str, float], stream: bool) -> None:
+    with fault_server(**shares) as served:
+        project.write(served)
+        sampling = {"stream": stream}
+        candidate = {"name": "m", "model": "sim/m", "prompt": {"user": "{question}"}, "sampling": sampling}
+        project.edit(candidates=[candidate])
+        status, report, _ = project.run()
+    (one,) = report["candidates"]
+    assert (status, report["state"]) == (0, "done")
+    assert (one["n"], one["n_scored"], one["n_failed"], one["n_ungraded"]) == (60, 60, 0, 0)
+    assert one["accuracy"] == truth("m")
+    assert one["attempts"] == served.requests >= 60
+    lost = one["attempts_cost_unknown"]
+    assert lost == served.billed["m"] - 60
+    assert bool(lost) == bool({"drop", "malformed", "reset"} & set(shares))
+    known = billed_usd(served, {"m": PRICE}) * 60 / served.billed["m"]
+    assert one["cost_usd"] == pytest.approx(known, abs=1e-12)
+    assert one["cost_per_1k_usd"] == pytest.approx(known / 60 * 1000, abs=1e-12)
+    assert one["tokens"] == {"input": 60 * TOKENS_IN, "cached_input": 0, "output": 60 * TOKENS_OUT}
+    assert (one["ttft_s"] is not None) == stream
+
+
+def test_null_content_fails_without_another_try_and_empty_content_is_an_answer(project: Project) -> None:
+    with fault_server(null=0.2, empty=0.2) as served:
+        project.write(served)
+        status, report, _ = project.run()
+    (one,) = report["candidates"]
+    assert status == 0 and one["attempts"] == served.requests == 60
+    assert one["n_failed"] == one["attempts_cost_unknown"] > 0
+    assert one["n_scored"] + one["n_failed"] == 60
+    assert one["accuracy"] < truth("m")  # an empty answer was scored, and was wrong
+
+
+def test_a_hanging_request_is_given_up_at_its_deadline_and_tried_again(project: Project) -> None:
+    with fault_server(hang=0.05) as served:
+        project.write(served, timeout_s=0.5)
+        status, report, _ = project.run()
+    (one,) = report["candidates"]
+    assert (status, one["n_scored"], one["accuracy"]) == (0, 60, truth("m"))
+    assert one["attempts"] == served.requests
+    assert one["attempts_cost_unknown"] == served.requests - 60 > 0
+    assert one["latency_s"]["p99"] < 0.5  # a deadline is no latency
+
+
+def test_a_single_failed_row_ends_nothing(project: Project) -> None:
+    with fault_server(f400=0.1) as served:
+        project.write(served)
+        status, report, _ = project.run()
+    (one,) = report["candidates"]
+    assert (status, report["state"]) == (0, "done")
+    assert 0 < one["n_failed"] == 60 - one["n_scored"]
+    assert one["attempts"] == 60 and one["attempts_cost_unknown"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "most"),
+    [
+        ("f401", "wrong key", 8 + 1),
+        ("quota", "no money left", 8 + 1),
+        ("f429_day", "asks to wait", 8 + 1),
+        ("f429", "429", 60 * 8),
+    ],
+)
+def test_a_provider_that_cannot_answer_is_stopped_visibly(project: Project, fault: str, said: str, most: int) -> None:
+    with fault_server(**{fault: 1.0}) as served:
+        project.write(served)
+        began = time.monotonic()
+        status, report, error = project.run()
+    assert time.monotonic() - began < 60
+    (one,) = report["candidates"]
+    assert (status, report["state"], one["accuracy"], one["interval"]) == (2, "failed", None, None)
+    assert (one["n"], one["n_failed"], one["cost_usd"]) == (60, 60, 0)
+    assert one["attempts"] == served.requests <= most
+    assert said in error and "--resume" in error
+
+
+def test_a_stopped_run_goes_on_when_the_provider_is_back(project: Project) -> None:
+    with fault_server(f401=1.0) as served:
+        project.write(served)
+        assert project.run()[0] == 2
+        served.faults.shares = {}
+        status, report, _ = project.run("--resume", project.newest()[0])
+    (one,) = report["candidates"]
+    assert (status, one["n_scored"], one["accuracy"]) == (0, 60, truth("m"))
+    assert one["attempts"] == served.requests
+
+
+def test_a_second_run_is_the_caches_and_a_changed_prompt_is_not(project: Project) -> None:
+    with fault_server() as served:
+        project.write(served)
+        first = project.run()[1]["candidates"][0]
+        second = project.run()[1]["candidates"][0]
+        assert served.requests == 60
+        assert (second["attempts"], second["cost_usd"], second["tokens"]["input"]) == (0, 0, 0)
+        for key in ("accuracy", "interval", "cost_per_1k_usd", "latency_s", "n_scored"):
+            assert second[key] == first[key]
+        project.edit(run={"concurrency": 8, "max_cost_usd": 5, "cache": False})
+        project.run()
+        assert served.requests == 120
+        changed: dict[str, Any] = {"name": "m", "model": "sim/m", "prompt": {"user": "Now: {question}"}}
+        project.edit(candidates=[changed], run={"concurrency": 8, "max_cost_usd": 5})
+        project.run()
+        assert served.requests == 180
