@@ -286,12 +286,11 @@ def _moves(bar: "tqdm[Never]") -> Callable[[int, int], None]:
 def _check_outputs(options: argparse.Namespace) -> None:
     """Files that can't be written are found before anything is sent."""
     for path in (options.json, options.csv, options.comparison_csv):
-        if path is not None and (path.is_dir() or not os.access(_existing_parent(path), os.W_OK)):
+        if path is None:
+            continue
+        parent = next(parent for parent in path.absolute().parents if parent.exists())
+        if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
             raise UserError(str(path), "can't be written", "name a file in a folder you can write")
-
-
-def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:

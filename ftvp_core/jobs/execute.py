@@ -99,7 +99,7 @@ class Opening:
         def open_local(at: int) -> LocalModel:
             candidate, sources = self._plan.arms[at].candidate, self._plan.sources
             if candidate.recorded:
-                return read_recorded(sources.recorded[candidate.name], None)
+                return read_recorded(sources.recorded[candidate.recorded], None)
             if candidate.floor:
                 from ftvp_core.models.floor import Floor
 

@@ -81,7 +81,8 @@ def check_folders(name: str, adapter: str | None, folder: Path) -> None:
 
 
 def _is_path(name: str) -> bool:
-    return name == "demo" or name.startswith((".", "~")) or Path(name).is_absolute()
+    """A hub's name is `name` or `owner/name`."""
+    return name == "demo" or name.startswith((".", "~")) or name.count("/") > 1
 
 
 def check_adapter(folder: Path) -> None:

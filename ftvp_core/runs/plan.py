@@ -29,7 +29,7 @@ FEWEST_TUNING_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The data of a comparison, as read. `recorded` by candidate."""
+    """The data of a comparison, as read. `recorded` by the path that the file gives."""
 
     eval_set: ExampleSet
     train_set: ExampleSet | None
@@ -92,7 +92,7 @@ def read_sources(spec: Spec, folder: Path) -> Sources:
     recorded = {}
     for candidate in spec.candidates:
         if candidate.recorded:
-            recorded[candidate.name] = table = read_table(folder / candidate.recorded)
+            recorded[candidate.recorded] = table = read_table(folder / candidate.recorded)
             read_recorded(table, whole)
         if candidate.provider == "local":
             check_folders(candidate.model_name, candidate.adapter, folder)

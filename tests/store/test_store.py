@@ -1,0 +1,129 @@
+"""The store: made whole, migrated alike, and honest about who works on what."""
+
+import sqlite3
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, inspect, update
+
+from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.store.schema import HEAD, runs
+from ftvp_core.store.store import Store, open_store, owner
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(f"sqlite:///{tmp_path / 'ftvp.db'}")
+
+
+def a_run(store: Store, key: str | None = None) -> str:
+    data = store.keep("examples", "e", 0, "{}")
+    none: dict[str, Any] = {"train_set": None, "knowledge": None, "recorded": {}, "versions": {}}
+    return store.create_run(name="n", spec="", folder="/", eval_set=data, limit_usd=Decimal(1), request_key=key, **none)
+
+
+def test_a_new_store_is_made_whole_and_stamped(store: Store) -> None:
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    again = open_store(str(store.engine.url))
+    assert again.runs() == []
+
+
+def test_migrations_from_the_first_on_give_the_same_tables(store: Store, tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    import ftvp_core.store
+
+    migrated = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(ftvp_core.store.__path__[0]) / "migrations"))
+    with migrated.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    ours, theirs = (inspect(engine) for engine in (store.engine, migrated))
+    assert set(ours.get_table_names()) == set(theirs.get_table_names())
+    for table in ours.get_table_names():
+        columns = [[(one["name"], str(one["type"])) for one in made.get_columns(table)] for made in (ours, theirs)]
+        assert columns[0] == columns[1]
+
+
+def test_a_store_of_a_later_version_is_refused_in_one_line(store: Store) -> None:
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(FtvpError, match="later version"):
+        open_store(str(store.engine.url))
+
+
+def test_money_is_added_exactly(store: Store) -> None:
+    run_id = a_run(store)
+    with store.writing() as connection:
+        connection.execute(update(runs).values(spent_usd=Decimal("0.000000075")))
+    assert store.run(run_id).spent_usd == Decimal("0.000000075")
+    path = str(store.engine.url.database)
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT spent_usd FROM runs").fetchone() == (75_000,)
+
+
+def test_a_run_is_worked_on_by_one_living_process(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    assert store.run(run_id).state == "running"
+    store.lease(run_id)  # its own process may go on
+    with store.writing() as connection:
+        alive = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+        import psutil
+
+        other = f"{owner().split(':')[0]}:{alive.pid}:{psutil.Process(alive.pid).create_time():.2f}"
+        connection.execute(update(runs).values(owner=other))
+    with pytest.raises(UserError, match="worked on by process"):
+        store.lease(run_id)
+    alive.kill()
+    alive.wait()
+    assert store.run(run_id).state == "interrupted"  # at once: its process is known to be gone
+    store.lease(run_id)
+
+
+def test_a_process_on_another_machine_is_given_up_after_30_silent_seconds(store: Store) -> None:
+    run_id = a_run(store, key="k")
+    store.lease(run_id)
+    for silent_s, state in ((20, "running"), (40, "interrupted")):
+        with store.writing() as connection:
+            connection.execute(update(runs).values(owner="elsewhere:1:0.00", beat_at=time.time() - silent_s))
+        assert store.run(run_id).state == state
+    assert store.next_job() == run_id
+
+
+def test_only_runs_that_a_page_asked_for_are_taken_by_workers(store: Store) -> None:
+    a_run(store)
+    assert store.next_job() is None
+    asked = a_run(store, key="one")
+    assert a_run(store, key="one") == asked == store.next_job()
+
+
+def test_the_same_data_is_kept_once(store: Store) -> None:
+    assert store.keep("examples", "a", 1, "body") == store.keep("examples", "b", 1, "body")
+    assert store.body(store.keep("examples", "a", 1, "카드")) == "카드"
+
+
+WRITER = """
+import sys
+from ftvp_core.store.store import open_store
+store = open_store(sys.argv[1])
+for at in range(150):
+    store.keep("examples", "e", 1, f"{sys.argv[2]} {at}")
+"""
+
+
+def test_several_processes_write_and_nothing_is_lost(store: Store) -> None:
+    url = str(store.engine.url)
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, url, str(at)]) for at in range(4)]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM datasets").scalar() == 600
