@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.jobs.slow_server import Counting, slow_server
+from tests.fault_server import Served, fault_server
 
 pytestmark = pytest.mark.browser
 DATA = os.environ.get("FTVP_TEST_DATA")
@@ -18,15 +18,15 @@ ROWS = 100
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Counting]:
-    with slow_server(latency_s=0.8) as counting:
-        yield counting
+def server() -> Iterator[Served]:
+    with fault_server(latency_s=0.8) as served:
+        yield served
 
 
 @pytest.mark.skipif(DATA is None, reason="FTVP_TEST_DATA isn't set")
 @pytest.mark.timeout(400)
 def test_from_an_upload_to_a_shared_link(
-    dashboard: str, worker: None, page: Page, browser: Browser, server: Counting, tmp_path: Path
+    dashboard: str, worker: None, page: Page, browser: Browser, server: Served, tmp_path: Path
 ) -> None:
     page.set_default_timeout(SLOWEST_MS)
     banking = Path(str(DATA)) / "banking77"

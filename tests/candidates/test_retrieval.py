@@ -14,7 +14,7 @@ import pytest
 from ftvp_core.__main__ import main
 from ftvp_core.candidates.index import chroma_index
 from ftvp_core.store.store import open_store
-from tests.jobs.slow_server import Counting, slow_server
+from tests.fault_server import Served, fault_server
 
 DATA = os.environ.get("FTVP_TEST_DATA")
 TOPICS = (
@@ -32,9 +32,9 @@ TRAIN = [(f"{verb} {topic}?", topic.split()[-1]) for verb in VERBS for topic in 
 
 
 @pytest.fixture
-def server() -> Iterator[Counting]:
-    with slow_server(latency_s=0.0) as counting:
-        yield counting
+def server() -> Iterator[Served]:
+    with fault_server(latency_s=0.0) as served:
+        yield served
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, server: Counting, candidate: str) -> str:
+def run(folder: Path, server: Served, candidate: str) -> str:
     """Run one candidate on the two eval rows; returns the run's id."""
     text = f"""
 eval_set: {{path: eval.csv, gold: null}}
@@ -61,9 +61,7 @@ run: {{concurrency: 1}}
     return open_store().runs()[0].id
 
 
-def test_the_prompt_holds_exactly_the_top_k_passages_where_the_template_puts_them(
-    folder: Path, server: Counting
-) -> None:
+def test_the_prompt_holds_exactly_the_top_k_passages_where_the_template_puts_them(folder: Path, server: Served) -> None:
     candidate = (
         "{name: rag, model: one/m, prompt: {user: 'Use this:\\n{context}\\nQ: {question}'}, retrieval: {top_k: 3}}"
     )
@@ -79,13 +77,13 @@ def test_the_prompt_holds_exactly_the_top_k_passages_where_the_template_puts_the
         assert f"question: {question}\nanswer: {answer}" in prompt
 
 
-def test_context_stands_before_a_prompt_that_does_not_name_it(folder: Path, server: Counting) -> None:
+def test_context_stands_before_a_prompt_that_does_not_name_it(folder: Path, server: Served) -> None:
     run(folder, server, "{name: rag, model: one/m, prompt: {user: '{question}'}, retrieval: {top_k: 1}}")
     assert server.asked[0].startswith("question: ")
     assert server.asked[0].endswith("\n\nwhere did the parcel go?")
 
 
-def test_nearest_shots_are_turns_the_nearest_last_and_never_the_eval_row_itself(folder: Path, server: Counting) -> None:
+def test_nearest_shots_are_turns_the_nearest_last_and_never_the_eval_row_itself(folder: Path, server: Served) -> None:
     run(folder, server, "{name: near, model: one/m, prompt: {user: '{question}'}, shots: {k: 4, select: nearest}}")
     first, second = server.messages
     assert [message["role"] for message in first] == ["user", "assistant"] * 4 + ["user"]
@@ -94,7 +92,7 @@ def test_nearest_shots_are_turns_the_nearest_last_and_never_the_eval_row_itself(
     assert TRAIN[0][0] not in [message["content"] for message in second[:-1]]
 
 
-def test_oracle_gives_the_gold_passage(folder: Path, server: Counting) -> None:
+def test_oracle_gives_the_gold_passage(folder: Path, server: Served) -> None:
     (folder / "eval.csv").write_text("question,answer,gold\nwhere did the parcel go?,parcel,train.csv#7\n")
     candidate = "{name: oracle, model: one/m, prompt: {user: '{question}'}, retrieval: {top_k: 2, oracle: true}}"
     (folder / "c.yaml").write_text(

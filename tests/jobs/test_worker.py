@@ -13,7 +13,7 @@ from ftvp_core.jobs.enqueue import enqueue, plan_draft
 from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
 from ftvp_core.store.store import Store, open_store
-from tests.jobs.slow_server import Counting, slow_server
+from tests.fault_server import Served, fault_server, is_right
 
 ROWS = 120
 IN_FLIGHT = 4
@@ -27,9 +27,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.fixture
-def server() -> Iterator[Counting]:
-    with slow_server(latency_s=0.05) as counting:
-        yield counting
+def server() -> Iterator[Served]:
+    with fault_server(latency_s=0.05) as served:
+        yield served
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def worker() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
         process.wait()
 
 
-def a_draft(store: Store, server: Counting) -> str:
+def a_draft(store: Store, server: Served) -> str:
     """A draft of one zero-shot candidate on ROWS rows; a third of the references is `no`."""
     rows = "".join(f"question {at},{'no' if at % 3 == 0 else 'yes'}\n" for at in range(ROWS))
     path = keep_upload("eval.csv", f"question,answer\n{rows}".encode())
@@ -75,20 +75,18 @@ def until(condition: Callable[[], bool], within_s: float = 30) -> None:
         time.sleep(0.05)
 
 
-def test_a_worker_carries_out_what_a_page_asked_for(
-    store: Store, server: Counting, worker: Callable[[], object]
-) -> None:
+def test_a_worker_carries_out_what_a_page_asked_for(store: Store, server: Served, worker: Callable[[], object]) -> None:
     run_id = start(store, a_draft(store, server))
     assert store.run(run_id).state == "queued"
     worker()
     until(lambda: store.run(run_id).state == "done")
     (zero,) = load_report(store, run_id).comparison.candidates
     assert (zero.n_scored, zero.attempts, len(server.asked)) == (ROWS, ROWS, ROWS)
-    assert zero.accuracy == pytest.approx(2 / 3)
+    assert zero.accuracy == pytest.approx(2 / 3 if is_right("one", 0) else 1 / 3)
 
 
 def test_a_double_click_starts_one_run_and_a_later_one_another(
-    store: Store, server: Counting, worker: Callable[[], object]
+    store: Store, server: Served, worker: Callable[[], object]
 ) -> None:
     draft_id = a_draft(store, server)
     plan = plan_draft(draft_keys(store, draft_id))
@@ -100,7 +98,7 @@ def test_a_double_click_starts_one_run_and_a_later_one_another(
 
 
 def test_a_killed_worker_leaves_its_run_interrupted_and_the_next_repeats_nothing_finished(
-    store: Store, server: Counting, worker: Callable[[], "subprocess.Popen[bytes]"]
+    store: Store, server: Served, worker: Callable[[], "subprocess.Popen[bytes]"]
 ) -> None:
     run_id = start(store, a_draft(store, server))
     first = worker()
@@ -119,7 +117,7 @@ def test_a_killed_worker_leaves_its_run_interrupted_and_the_next_repeats_nothing
 
 
 def test_cancel_stops_new_calls_within_a_second_and_keeps_what_is_finished(
-    store: Store, server: Counting, worker: Callable[[], object]
+    store: Store, server: Served, worker: Callable[[], object]
 ) -> None:
     run_id = start(store, a_draft(store, server))
     worker()
@@ -137,7 +135,7 @@ def test_cancel_stops_new_calls_within_a_second_and_keeps_what_is_finished(
     assert len(store.finished(run_id)) == ROWS
 
 
-def test_a_run_that_nobody_took_is_cancelled_at_once(store: Store, server: Counting) -> None:
+def test_a_run_that_nobody_took_is_cancelled_at_once(store: Store, server: Served) -> None:
     run_id = start(store, a_draft(store, server))
     store.cancel(run_id)
     assert store.run(run_id).state == "cancelled"
@@ -145,7 +143,7 @@ def test_a_run_that_nobody_took_is_cancelled_at_once(store: Store, server: Count
 
 
 def test_progress_says_how_far_how_fast_and_how_long_still(
-    store: Store, server: Counting, worker: Callable[[], object]
+    store: Store, server: Served, worker: Callable[[], object]
 ) -> None:
     run_id = start(store, a_draft(store, server))
     assert run_progress(store, run_id).phase == "waiting for a worker"
