@@ -265,7 +265,7 @@ def _announce(run_id: str, plan: "Plan") -> None:
         most = estimate(plan)
         cost = f"at most {dollars(most.most_usd)}" if most.most_usd is not None else "cost unknown: no price"
         limit = f", limit {dollars(plan.limit_usd)}" if plan.limit_usd is not None else ""
-        said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in (bytes ÷ 4), {cost}{limit}"
+        said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
     print(said, file=sys.stderr)
 
 

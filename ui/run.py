@@ -35,7 +35,7 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     rows = len(plan.sources.eval_set.examples)
     calls, tokens, cost, time = st.columns(4)
     calls.metric("Calls", f"{most.calls:,}", help="Retries come on top; a refused call isn't billed")
-    tokens.metric("Tokens in", figures.count(most.input_tokens), help="Estimated: bytes ÷ 4")
+    tokens.metric("Tokens in", figures.count(most.input_tokens), help=f"Counted by: {most.counted_by}")
     cost.metric("Cost, at most", figures.dollars(most.most_usd) if most.most_usd is not None else "unknown")
     time.metric(
         "Time", figures.duration(most.seconds), help="If a call takes one second; training and indexing come on top"

@@ -1,4 +1,7 @@
-"""Files to passages: text, Markdown and rows, cut where sentences end, each with its headings and its source."""
+"""Files to passages: text, Markdown and rows, cut where sentences end, each with its headings and its source.
+
+Their size is counted as `tokens.estimated` does: the embedder's tokenizer isn't any model's.
+"""
 
 import hashlib
 import re
@@ -8,14 +11,11 @@ from pathlib import Path
 from ftvp_core.data.rows import as_text, decode, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.spec import KnowledgeSpec
+from ftvp_core.tokens import BYTES_PER_TOKEN, estimated
 from ftvp_core.types import Knowledge, Passage
 
 TEXTS = {".txt", ".md", ".markdown"}
 ROWS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
-#: A chunk's size is counted as UTF-8 bytes over this: no tokenizer's tables are at hand offline, and a byte count
-#: is right to a factor of two in every script.
-BYTES_PER_TOKEN = 4
-
 _FRONT_MATTER = re.compile(r"\A---\r?\n.*?\r?\n---\r?\n", re.DOTALL)
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 #: Where a text may be cut: after a sentence's end (Latin, CJK, Arabic) or a line.
@@ -67,13 +67,13 @@ def _chunks(text: str, spec: KnowledgeSpec) -> Iterator[str]:
     """Pieces of at most `chunk_tokens`, each beginning with the headings it stands under."""
     for headings, body in _sections(text):
         head = "\n".join(headings)
-        room = max(spec.chunk_tokens - _tokens(head), spec.chunk_tokens // 2)
+        room = max(spec.chunk_tokens - estimated(head), spec.chunk_tokens // 2)
         pieces = _pieces(body, room)
         start = 0
         while start < len(pieces):
             end, size = start, 0
-            while end < len(pieces) and (end == start or size + _tokens(pieces[end]) <= room):
-                size += _tokens(pieces[end])
+            while end < len(pieces) and (end == start or size + estimated(pieces[end]) <= room):
+                size += estimated(pieces[end])
                 end += 1
             yield "\n".join(part for part in (head, "".join(pieces[start:end]).strip()) if part)
             start = end if end == len(pieces) else max(start + 1, end - _overlapping(pieces[start:end], spec.overlap))
@@ -104,7 +104,7 @@ def _pieces(text: str, room: int) -> list[str]:
     pieces = []
     for sentence in _SENTENCE.findall(text):
         rest = sentence
-        while _tokens(rest) > room:
+        while estimated(rest) > room:
             cut = _fitting(rest, room)
             pieces.append(rest[:cut])
             rest = rest[cut:]
@@ -124,12 +124,8 @@ def _overlapping(pieces: Sequence[str], overlap: int) -> int:
     """How many of the last pieces fit into the overlap."""
     count = size = 0
     for piece in reversed(pieces):
-        size += _tokens(piece)
+        size += estimated(piece)
         if size > overlap:
             break
         count += 1
     return count
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)

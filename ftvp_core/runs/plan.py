@@ -21,6 +21,7 @@ from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
 from ftvp_core.spec import Candidate, ProviderSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
+from ftvp_core.tokens import counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
 
 #: Fewer rows than this are refused for training (unless forced): they are learned by heart.
@@ -62,10 +63,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run may take at the most. `tokens` are counted as UTF-8 bytes ÷ 4, an estimate."""
+    """What a run may take at the most. `counted_by` says how the tokens were counted."""
 
     calls: int
     input_tokens: int
+    counted_by: str
     most_usd: Decimal | None
     concurrency: int
 
@@ -123,19 +125,22 @@ def estimate(plan: Plan) -> Estimate:
     calls = tokens = 0
     most: Decimal | None = Decimal(0)
     repeats = plan.spec.run.repeats
+    methods: set[str] = set()
     for arm in plan.arms:
         if not arm.is_remote:
             continue
+        counted = counter(arm.candidate.model_name)
+        methods.add(counted.method)
         for example in plan.sources.eval_set.examples:
             request = arm.render(example, arm.planned)
             prompt = as_json(request.messages)
             calls += repeats
-            tokens += repeats * (len(prompt.encode()) // 4)
+            tokens += repeats * counted.count(prompt)
             if arm.price is None:
                 most = None
             elif most is not None:
                 most += repeats * reserve(arm.price, prompt, request.max_tokens)
-    return Estimate(calls, tokens, most, plan.spec.run.concurrency)
+    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency)
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ftvp_core.data.knowledge import BYTES_PER_TOKEN, read_knowledge
+from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.errors import UserError
 from ftvp_core.spec import KnowledgeSpec
+from ftvp_core.tokens import BYTES_PER_TOKEN
 
 SMALL = KnowledgeSpec(path="x", chunk_tokens=32, overlap=12)
 
