@@ -31,7 +31,7 @@ clean: ## remove .venv and caches; runs under .ftvp stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "ftvp needs Python 3.11 or newer; none was found. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "ftvp needs Python 3.11 or newer; none is found. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ftvp needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" -c 'import platform; print(platform.python_version())'). Name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
