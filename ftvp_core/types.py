@@ -156,6 +156,22 @@ class Tokens:
     output: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalFigures:
+    """Over the examples that name gold passages; k is the candidate's top_k."""
+
+    hit_at_k: Measured
+    recall_at_k: Measured
+    mrr: Measured
+    ndcg: Measured
+
+
 Verdict = Literal["better", "worse", "equivalent", "not decided"]
 
 
@@ -181,6 +197,7 @@ class CandidateFigures:
     cost_usd: Decimal | None
     cost_per_1k_usd: Decimal | None
     training_cost_usd: Decimal | None
+    retrieval: RetrievalFigures | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
 
 

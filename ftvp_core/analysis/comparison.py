@@ -18,6 +18,7 @@ from ftvp_core.analysis.intervals import (
     quantiles,
 )
 from ftvp_core.analysis.paired import holm, paired_p, verdict
+from ftvp_core.analysis.retrieval import retrieval_figures
 from ftvp_core.types import (
     CandidateFigures,
     Comparison,
@@ -60,6 +61,7 @@ class ArmResults:
     request_usd: Sequence[Decimal | None]
     errors: Sequence[str]
     ledger: Sequence[LedgerRow]
+    retrieval: Floats  # entries × MEASURES; nan: nothing was retrieved, or the example names no gold passage
     training_cost_usd: Decimal | None = None
     priced: bool = True  # what it bills is known to be 0 where nothing was sent
 
@@ -130,6 +132,7 @@ def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         cost_usd=_sum([row.cost_usd for row in arm.ledger], Decimal(0) if arm.priced else None),
         cost_per_1k_usd=1000 * sum(known, Decimal(0)) / len(known) if known else None,
         training_cost_usd=arm.training_cost_usd,
+        retrieval=retrieval_figures(arm.retrieval, clusters[arm.example]),
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
     )
 
@@ -190,6 +193,7 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         request_usd=[arm.request_usd[at] for at in positions],
         errors=[arm.errors[at] for at in positions],
         ledger=[row for row in arm.ledger if inside[row.example]],
+        retrieval=arm.retrieval[kept],
     )
 
 

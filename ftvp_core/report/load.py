@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, compare
+from ftvp_core.analysis.retrieval import MEASURES, scores
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import from_json
 from ftvp_core.decision.rules import decide
@@ -66,6 +67,7 @@ def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[A
     out = []
     for at, candidate in enumerate(candidates):
         arm = _arm_results(by_arm[at], n, repeats, probes.get(at))
+        arm["retrieval"] = _retrieval(by_arm[at], eval_set.examples, repeats)
         rows = ledger[at]
         if candidate.recorded:
             rows = [_recorded_row(row) for row in by_arm[at]]
@@ -118,6 +120,16 @@ def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence
         "request_usd": request_usd,
         "errors": errors,
     }
+
+
+def _retrieval(rows: Sequence[Row[Any]], examples: Sequence[Example], repeats: int) -> Any:
+    """Scores of what each prompt was given, where its example says what it should have been."""
+    scored = np.full((len(examples) * repeats, MEASURES), np.nan)
+    for row in rows:
+        gold = examples[row.example].gold
+        if row.passages is not None and gold:
+            scored[row.example * repeats + row.repeat] = scores(row.passages, gold)
+    return scored
 
 
 def _ledger_row(row: Row[Any], by_example: bool) -> LedgerRow:

@@ -127,7 +127,10 @@ def table(report: Report) -> str:
 def _candidate(one: CandidateFigures) -> dict[str, Any]:
     keys = asdict(one)
     del keys["failures"]
-    return {**keys, "interval": _bounds(one.interval), "retrieval": None}
+    measures = (keys["retrieval"] or {}).values()
+    for measured in measures:
+        measured["interval"] = _bounds(measured["interval"])
+    return {**keys, "interval": _bounds(one.interval)}
 
 
 def _pair(one: PairFigures) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def arm(name: str, grades: Sequence[float | None], repeats: int = 1, cost: str |
         request_usd=[each] * n,
         errors=["" if grade is not None else "HTTP 500" for grade in grades],
         ledger=[LedgerRow(-1, n + 2, 0, 1, each * n if each else None, tokens)],
+        retrieval=np.full((n, 4), np.nan),
         priced=each is not None,
     )
 

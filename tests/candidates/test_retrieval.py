@@ -13,6 +13,7 @@ import pytest
 
 from ftvp_core.__main__ import main
 from ftvp_core.candidates.index import chroma_index
+from ftvp_core.report.load import load_report
 from ftvp_core.store.store import open_store
 from tests.fault_server import Served, fault_server
 
@@ -102,6 +103,9 @@ def test_oracle_gives_the_gold_passage(folder: Path, server: Served) -> None:
     assert main(["run", str(folder / "c.yaml")]) == 0
     question, answer = TRAIN[6]
     assert server.asked == [f"question: {question}\nanswer: {answer}\n\nwhere did the parcel go?"]
+    store = open_store()
+    (oracle,) = load_report(store, store.runs()[0].id).comparison.candidates
+    assert oracle.retrieval is not None and oracle.retrieval.hit_at_k.value == 1
 
 
 def test_every_row_asked_in_its_own_words_is_found_first(tmp_path: Path) -> None:
