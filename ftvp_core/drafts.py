@@ -51,16 +51,38 @@ def change(store: Store, draft_id: str, **parts: Any) -> None:
     store.keep_draft(draft_id, {key: value for key, value in keys.items() if value is not None})
 
 
+def keep_uploads(files: Mapping[str, bytes]) -> Path:
+    """Save uploaded files by name: one as itself, several as a folder of their own, named by their content."""
+    if len(files) == 1:
+        return keep_upload(*next(iter(files.items())))
+    content = hashlib.sha256()
+    for name, part in sorted(files.items()):
+        content.update(f"{name} {len(part)} ".encode() + part)
+    folder = home() / "uploads" / content.hexdigest()[:16] / "knowledge"
+    for name, part in files.items():
+        _save(folder / _safe(name), part)
+    return folder
+
+
 def keep_upload(name: str, content: bytes) -> Path:
     """Save an uploaded file under its content's hash: the same file twice is one, a changed one is another."""
-    folder = home() / "uploads" / hashlib.sha256(content).hexdigest()[:16]
-    path = folder / (Path(name).name.lstrip(".") or "upload")
+    path = home() / "uploads" / hashlib.sha256(content).hexdigest()[:16] / _safe(name)
+    _save(path, content)
+    return path
+
+
+def _safe(name: str) -> str:
+    """A file's own name: no folder of the visitor's choosing, and not hidden."""
+    return Path(name).name.lstrip(".") or "upload"
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
         part.write_bytes(content)
         part.replace(path)
-    return path
 
 
 def read_part(keys: Keys, part: Part) -> Reading | None:

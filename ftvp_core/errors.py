@@ -41,15 +41,15 @@ class CallFailed(FtvpError):
         outcome: Outcome,
         retry: bool = False,
         retry_after_s: float | None = None,
-        stops_provider: bool = False,
+        stops: Literal["provider", "model"] | None = None,
         status: int | None = None,
         latency_s: float | None = None,
     ) -> None:
-        """`retry`: another try may succeed. `stops_provider`: no request to it can (bad key, no quota)."""
+        """`retry`: another try may succeed. `stops`: none can, with this provider (key, quota) or this model."""
         super().__init__(cause)
         self.outcome: Outcome = outcome
         self.retry = retry
         self.retry_after_s = retry_after_s
-        self.stops_provider = stops_provider
+        self.stops = stops
         self.status = status
         self.latency_s = latency_s

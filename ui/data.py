@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from ftvp_core.drafts import Keys, Part, Reading, change, keep_upload, read_part
+from ftvp_core.drafts import Keys, Part, Reading, change, keep_upload, keep_uploads, read_part
 from ftvp_core.store.store import Store
 from ftvp_core.types import Finding
 
@@ -82,10 +82,13 @@ def _mapping(store: Store, draft_id: str, keys: Keys, part: Part, reading: Readi
 def knowledge_part(store: Store, draft_id: str, keys: Keys) -> None:
     """Upload the texts that retrieval searches."""
     uploaded = st.file_uploader(
-        "Text, Markdown, CSV or JSONL", type=["txt", "md", "csv", "tsv", "json", "jsonl"], key="upload-knowledge"
+        "Text, Markdown, CSV or JSONL; one file or several",
+        type=["txt", "md", "csv", "tsv", "json", "jsonl"],
+        accept_multiple_files=True,
+        key="upload-knowledge",
     )
-    if uploaded is not None:
-        path = keep_upload(uploaded.name, uploaded.getvalue())
+    if uploaded:
+        path = keep_uploads({one.name: one.getvalue() for one in uploaded})
         if keys.get("knowledge", {}).get("path") != str(path):
             change(store, draft_id, knowledge={"path": str(path)})
             st.rerun()

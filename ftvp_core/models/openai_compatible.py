@@ -19,8 +19,9 @@ from ftvp_core.errors import CallFailed
 from ftvp_core.types import Answer, Request, Usage
 
 OPENAI = "https://api.openai.com/v1"
-#: Statuses that no retry and no other row can change: the key, the account or the model is wrong.
-HOPELESS = {401, 402, 403, 404, 405}
+#: Statuses that no retry and no other row can change: the key or the account is wrong, or the model.
+WRONG_PROVIDER = {401, 402, 403}
+WRONG_MODEL = {404, 405}
 #: Statuses after which another try may succeed.
 TRANSIENT = {408, 409, 425, 429}
 
@@ -111,7 +112,7 @@ def _refused(status: int, wait: str | None, text: str) -> CallFailed:
         outcome="refused",
         retry=(status in TRANSIENT or status >= 500) and not no_quota,
         retry_after_s=retry_after(wait),
-        stops_provider=status in HOPELESS or no_quota,
+        stops="provider" if status in WRONG_PROVIDER or no_quota else "model" if status in WRONG_MODEL else None,
         status=status,
     )
 

@@ -51,7 +51,7 @@ class Work:
 
 @dataclass(slots=True)
 class Server:
-    """One provider's health: rows that failed in a row, and why it was stopped."""
+    """Rows that failed in a row, and why it was stopped."""
 
     failed_in_a_row: int = 0
     stopped: str | None = None
@@ -227,7 +227,7 @@ class Runner:
                     waiting.extend(reversed(window))
                     continue
                 one = waiting.pop()
-                if self._server(one.unit.arm).stopped is None:
+                if not self._is_stopped(self.plan.arms[one.unit.arm]):
                     await self._answer(one, models[one.unit.arm])
 
         try:
@@ -272,46 +272,48 @@ class Runner:
         return missed
 
     async def _answer(self, work: Work, model: RemoteModel) -> None:
-        """One row: try until it is answered, used up, or its provider is stopped."""
-        arm, server = self.plan.arms[work.unit.arm], self._server(work.unit.arm)
+        """One row: try until it is answered, used up, or its provider or model is stopped."""
+        arm = self.plan.arms[work.unit.arm]
         most = reserve(arm.price, as_json(work.request.messages), work.request.max_tokens) if arm.price else Decimal(0)
         for try_ in range(1, TRIES + 1):
             intent = await self._intend(work.unit, most)
             try:
                 answer = await model.answer(work.request, self.plan.spec.run.timeout_s)
             except CallFailed as failure:
-                wait_s = _wait(failure, try_)
-                stops = failure.stops_provider or wait_s > LONGEST_RETRY_AFTER_S
-                gives_up = not stops and (not failure.retry or try_ == TRIES)
-                await self._settle(
-                    _failed_outcome(intent, failure, arm),
-                    _failed(work, str(failure), transient=failure.retry) if gives_up else None,
-                )
-                if stops:
-                    server.stopped = server.stopped or f"stopped after {failure}" + (
-                        f" (asks to wait {wait_s:.0f} s)" if not failure.stops_provider else ""
-                    )
-                if gives_up:
-                    self._note_failure(server, failure)
-                if stops or gives_up:
+                wait_s = await self._note_failure(work, intent, failure, try_)
+                if wait_s is None:
                     return
                 await asyncio.sleep(wait_s)
-                if server.stopped:
+                if self._is_stopped(arm):
                     return
             else:
-                server.failed_in_a_row = 0
+                self._server(arm.candidate.provider).failed_in_a_row = 0
                 cost = arm.price.cost(answer.usage) if arm.price else None
                 outcome = Outcome(intent, "answered", answer.usage, cost, answer.latency_s)
                 await self._settle(outcome, self._answered(work, answer, cost))
                 return
 
-    def _note_failure(self, server: Server, failure: CallFailed) -> None:
-        """As many failed rows one after another as run side by side: the provider is down."""
-        server.failed_in_a_row += 1
-        if server.failed_in_a_row >= max(self.concurrency, TRIES):
-            server.stopped = (
-                server.stopped or f"stopped after {server.failed_in_a_row} failed rows in a row ({failure})"
-            )
+    async def _note_failure(self, work: Work, intent: Intent, failure: CallFailed, try_: int) -> float | None:
+        """Settle a failed try; seconds until the next one, or None when there is none."""
+        arm = self.plan.arms[work.unit.arm]
+        candidate = arm.candidate
+        wait_s = _wait(failure, try_)
+        too_long = wait_s > LONGEST_RETRY_AFTER_S
+        stops = too_long or failure.stops is not None
+        gives_up = not stops and (not failure.retry or try_ == TRIES)
+        failed = _failed(work, str(failure), transient=failure.retry) if gives_up else None
+        await self._settle(_failed_outcome(intent, failure, arm), failed)
+        server = self._server(candidate.model if failure.stops == "model" else candidate.provider)
+        if stops:
+            asks = f" (asks to wait {wait_s:.0f} s)" if too_long else ""
+            server.stopped = server.stopped or f"stopped after {failure}{asks}"
+        elif gives_up:
+            # As many failed rows one after another as run side by side: the provider is down.
+            server.failed_in_a_row += 1
+            if server.failed_in_a_row >= max(self.concurrency, TRIES):
+                said = f"stopped after {server.failed_in_a_row} failed rows in a row ({failure})"
+                server.stopped = server.stopped or said
+        return None if stops or gives_up else wait_s
 
     async def _intend(self, unit: Unit, most: Decimal) -> Intent:
         """Commit the intent to send. Waits for budget that others hold; RunStopped when no one does."""
@@ -339,8 +341,12 @@ class Runner:
     def _next_attempt(self, unit: Unit) -> int:
         return self._tried.get(unit, 0) + 1
 
-    def _server(self, arm: int) -> Server:
-        return self._servers.setdefault(self.plan.arms[arm].candidate.provider or "", Server())
+    def _server(self, name: str | None) -> Server:
+        """A provider's health, or one model's, by `provider` or `provider/model`."""
+        return self._servers.setdefault(name or "", Server())
+
+    def _is_stopped(self, arm: Arm) -> bool:
+        return any(self._server(name).stopped for name in (arm.candidate.provider, arm.candidate.model))
 
     def _count(self, results: int) -> None:
         self._done += results

@@ -127,3 +127,15 @@ def test_a_second_run_is_the_caches_and_a_changed_prompt_is_not(project: Project
         project.edit(candidates=[changed], run={"concurrency": 8, "max_cost_usd": 5})
         project.run()
         assert served.requests == 180
+
+
+def test_a_misspelled_model_stops_its_own_candidate_alone(project: Project) -> None:
+    with fault_server() as served:
+        served.faults.missing_model = "misspelled"
+        project.write(served, models={"misspelled": PRICE, "m": PRICE})
+        status, report, error = project.run()
+    misspelled, good = report["candidates"]
+    assert (status, report["state"]) == (2, "partial")
+    assert "sim/misspelled" in error and "no such model" in error
+    assert misspelled["attempts"] <= 8 + 1 and misspelled["accuracy"] is None
+    assert (good["n_scored"], good["accuracy"]) == (60, truth("m"))
