@@ -21,7 +21,7 @@ with frame("Run") as store:
     keys = draft_keys(store, draft_id)
     if live:
         st.stop()
-    st.subheader("Start a run" if run_id is None else "Run it again", anchor=False, divider=run_id is not None)
+    st.subheader("Start a run" if run_id is None else "Run it again", anchor=False, divider="gray" if run_id else False)
     if not (keys.get("eval_set") and keys.get("candidates")):
         st.info("A run needs an eval set and at least one candidate.")
         st.page_link("pages/1_Data.py", label="Upload an eval set", query_params={address.DRAFT: draft_id})

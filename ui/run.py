@@ -77,7 +77,7 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
     st.caption(
         f"Spent {figures.dollars(now.spent_usd)}{limit}, {figures.dollars(now.reserved_usd)} reserved for calls under way."
     )
-    rows = [(arm.name, arm.done, arm.total, arm.failed) for arm in now.arms]
+    rows = [(arm.name, arm.done - arm.failed, arm.total, arm.failed) for arm in now.arms]
     table = pd.DataFrame(rows, columns=["candidate", "answered", "of", "failed"])
     st.dataframe(table, hide_index=True, alt="Progress of each candidate")
     for name, log in now.losses.items():

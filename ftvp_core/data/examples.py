@@ -14,22 +14,16 @@ from ftvp_core.errors import UserError
 from ftvp_core.spec import TrainSetSpec
 from ftvp_core.types import Example, ExampleSet, Mapped
 
-#: Names by convention, the surest first.
+#: Names by convention, the surest first; then the same words in Korean, German and Arabic.
 INPUT_NAMES = (
-    "input",
-    "question",
-    "query",
-    "prompt",
-    "text",
-    "instruction",
-    "utterance",
-    "sentence",
-    "ticket",
-    "message",
-)
+    "input", "question", "query", "prompt", "text", "instruction", "utterance", "sentence", "ticket", "message",
+    "질문", "입력", "문장", "텍스트", "frage", "eingabe", "anfrage", "سؤال", "السؤال", "نص", "النص",
+)  # fmt: skip
 REFERENCE_NAMES = (
     "reference", "references", "answer", "answers", "label", "category", "output", "target", "ideal",
     "expected", "expected_output", "completion", "intent", "class",
+    "답", "답변", "정답", "라벨", "레이블", "분류", "antwort", "kategorie", "ausgabe", "جواب", "الجواب", "إجابة", "الإجابة",
+    "تصنيف", "التصنيف",
 )  # fmt: skip
 
 

@@ -64,9 +64,7 @@ class OpenAICompatible:
                 f"no answer within {timeout_s:g} s", outcome="unknown", retry=True, latency_s=timeout_s
             ) from None
         except aiohttp.ClientConnectorError as error:
-            raise CallFailed(
-                f"can't connect ({error.os_error.strerror or error.os_error})", outcome="unsent", retry=True
-            ) from None
+            raise CallFailed(f"can't connect to {error.host}:{error.port}", outcome="unsent", retry=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
         return _parsed(raw, latency_s)

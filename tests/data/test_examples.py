@@ -25,6 +25,9 @@ def load(folder: Path, content: str, name: str = "e.csv", **keys: object) -> Exa
         (("prompt", "completion"), ("prompt", "completion")),
         (("input", "ideal"), ("input", "ideal")),
         (("output", "input"), ("input", "output")),
+        (("질문", "라벨"), ("질문", "라벨")),
+        (("Frage", "Antwort"), ("Frage", "Antwort")),
+        (("السؤال", "الجواب"), ("السؤال", "الجواب")),
         (("a", "b"), (None, None)),
     ],
 )
