@@ -193,7 +193,7 @@ def _export(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from ftvp_core.data.checks import check
+    from ftvp_core.data.checks import check, difference_finding
     from ftvp_core.data.examples import to_examples
     from ftvp_core.data.rows import read_table
     from ftvp_core.report.write import save
@@ -218,7 +218,7 @@ def _check(options: argparse.Namespace) -> int:
         }
     except UserError as error:
         finding = {"id": "no-mapping", "severity": "error", "count": len(table.rows), "rows": [], "message": str(error)}
-        found |= {"mapping": None, "findings": [finding]}
+        found |= {"mapping": None, "findings": [finding, asdict(difference_finding(len(table.rows)))]}
     if options.json:
         save(options.json, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     print(

@@ -71,6 +71,8 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
         f", {now.rate_per_s:.3g} a second, {figures.duration(now.left_s)} left" if now.rate_per_s and now.left_s else ""
     )
     st.progress(min(1.0, share), text=f"{now.phase}: {now.done:,} of {now.total:,}{rate}")
+    if now.state == "queued":
+        st.caption("A worker takes it within a second. If none runs, start one: python -m ftvp_core worker")
     if now.cause:
         st.warning(f"Ended {now.state}: {now.cause}. What finished is kept.")
     limit = f" of {figures.dollars(now.limit_usd)}" if now.limit_usd is not None else ""

@@ -144,8 +144,12 @@ def _label_spelling(eval_set: ExampleSet, train_set: ExampleSet | None) -> Findi
 
 
 def _detectable_difference(eval_set: ExampleSet, train_set: ExampleSet | None) -> Finding | None:
-    n = len(eval_set.examples)
-    points = 100 * detectable_difference(n)
+    return difference_finding(len(eval_set.examples))
+
+
+def difference_finding(n: int) -> Finding:
+    """What n examples can show: always said, also of rows that have no mapping yet."""
+    points = 100 * detectable_difference(n) if n else 100.0
     return Finding(
         "detectable-difference", "info", n, (),
         f"{n} examples show a difference of about {points:.3g} points between two candidates (80 % power; they disagree on a fifth).",
