@@ -16,4 +16,5 @@ with frame("Decide") as store:
         report = report_of(store, store.run(run_id))
         decide.verdict(report)
         decide.reasons(report.decision)
+        decide.break_even(report)
         st.page_link("pages/4_Compare.py", label="The figures behind it", query_params={address.RUN: run_id})

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ftvp_core.decision.rules import MEANING
+from ftvp_core.report import figures
 from ftvp_core.report.load import Report
 from ftvp_core.types import Decision
 from ui import comparison
@@ -28,3 +29,18 @@ def reasons(decision: Decision) -> None:
                 + ("" if rule.fired else " — not here")
             )
             st.text(rule.evidence)
+
+
+def break_even(report: Report) -> None:
+    """From which volume on training pays, beside the volume that the comparison assumes."""
+    volumes = [one for one in report.decision.break_even if one.requests_per_month is not None]
+    if not volumes:
+        return
+    st.subheader("Break-even", anchor=False)
+    month = report.spec.decide.requests_per_month
+    for one in volumes:
+        pays = "pays" if month >= (one.requests_per_month or 0) else "doesn't pay"
+        st.text(
+            f"{one.a} is cheaper than {one.b} from {figures.count(one.requests_per_month)} requests in a month on;"
+            f" at {figures.count(month)} its training {pays} within the month."
+        )

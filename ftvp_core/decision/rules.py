@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftvp_core.analysis.paired import examples_to_decide
+from ftvp_core.decision.break_even import break_even
 from ftvp_core.spec import DecideSpec
 from ftvp_core.types import (
     CandidateFigures,
@@ -77,7 +78,7 @@ def decide(
         choose=_choose(case),
         rules=tuple(rule(case) for rule in RULES),
         warnings=tuple(_warnings(case)),
-        break_even=(),
+        break_even=break_even(comparison),
     )
 
 
