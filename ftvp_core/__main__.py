@@ -96,7 +96,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ftvp_core.store.store import open_store
+    from ftvp_core.store.opening import open_store
 
     if options.file is None and options.resume is None:
         raise UserError("run", "neither a comparison file nor --resume is given", "give one")
@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.enqueue import DEMO
-    from ftvp_core.store.store import open_store
+    from ftvp_core.store.opening import open_store
 
     _check_outputs(options)
     plan = _read_plan(DEMO, None)
@@ -172,7 +172,7 @@ def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from ftvp_core.store.store import open_store
+    from ftvp_core.store.opening import open_store
 
     for run in open_store().runs():
         print(run.id, run.state, " ".join(run.name.split()))
@@ -180,7 +180,7 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from ftvp_core.store.store import open_store
+    from ftvp_core.store.opening import open_store
 
     if not (options.csv or options.json or options.comparison_csv):
         raise UserError("export", "no file to write is given", "give --csv, --json or --comparison-csv")
@@ -244,7 +244,7 @@ def _worker(options: argparse.Namespace) -> int:
     import logging
 
     from ftvp_core.jobs.worker import work
-    from ftvp_core.store.store import open_store
+    from ftvp_core.store.opening import open_store
 
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
     # It may die at any instant: its run is then interrupted, not cancelled, and the next worker goes on.

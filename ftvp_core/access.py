@@ -8,7 +8,8 @@ import hmac
 import os
 
 from ftvp_core.errors import FtvpError
-from ftvp_core.store.store import Store, open_store
+from ftvp_core.store.opening import open_store
+from ftvp_core.store.store import Store
 
 
 class AccessDenied(FtvpError):

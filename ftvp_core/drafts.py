@@ -14,7 +14,8 @@ from ftvp_core.data.examples import to_examples
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.spec import Spec, TrainSetSpec, dump, parse
-from ftvp_core.store.store import Store, home
+from ftvp_core.store.opening import home
+from ftvp_core.store.store import Store
 from ftvp_core.types import ExampleSet, Finding
 
 Part = Literal["eval_set", "train_set"]

@@ -55,12 +55,14 @@ class Served:
         self.attempts = Counter[tuple[str, int]]()
         self.messages: list[list[dict[str, str]]] = []
         self.keys: set[str] = set()
+        self.first_at = self.last_at = 0.0  # of requests taken and answers computed, on this machine's clock
 
     @property
     def asked(self) -> list[str]:
         return [messages[-1]["content"] for messages in self.messages]
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
+        self.first_at = self.first_at or time.monotonic()
         body = await request.json()
         self.requests += 1
         self.messages.append(body["messages"])
@@ -75,6 +77,7 @@ class Served:
             return web.json_response({"error": error}, status=status, headers=headers())
         await asyncio.sleep(3600 if fault == "hang" else self.faults.latency_s)
         self.billed[model] += 1
+        self.last_at = time.monotonic()
         if fault == "drop":
             assert request.transport is not None
             request.transport.abort()
@@ -90,6 +93,12 @@ class Served:
         if fault == "empty":
             message["content"] = ""
         return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    async def tell(self, request: web.Request) -> web.Response:
+        """For a bench in another process: what was served since the last time this was asked, and for how long."""
+        told = {"requests": self.requests, "window_s": self.last_at - self.first_at}
+        self.requests, self.first_at, self.last_at = 0, 0.0, 0.0
+        return web.json_response(told)
 
     async def _stream(self, request: web.Request, answer: str, *, broken: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -149,6 +158,7 @@ def fault_server(latency_s: float = 0.01, **shares: float) -> Iterator[Served]:
     async def serve() -> None:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", served.complete)
+        application.router.add_get("/v1/served", served.tell)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -6,7 +6,8 @@ import pytest
 
 from ftvp_core import drafts
 from ftvp_core.errors import UserError
-from ftvp_core.store.store import Store, open_store
+from ftvp_core.store.opening import open_store
+from ftvp_core.store.store import Store
 
 
 @pytest.fixture

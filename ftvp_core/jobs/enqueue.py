@@ -7,7 +7,8 @@ from pathlib import Path
 from ftvp_core.drafts import Keys, draft_keys, to_spec, to_text
 from ftvp_core.runs.plan import Plan, make_plan, new_run, read_sources
 from ftvp_core.spec import load
-from ftvp_core.store.store import Store, home
+from ftvp_core.store.opening import home
+from ftvp_core.store.store import Store
 from ftvp_core.versions import versions
 
 #: The shipped comparison.

@@ -13,7 +13,8 @@ from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.plan import Plan, stored_plan
 from ftvp_core.runs.runner import Ended, Opened, Progress, Runner
-from ftvp_core.store.store import Store, home
+from ftvp_core.store.opening import home
+from ftvp_core.store.store import Store
 from ftvp_core.training.lora import Watched
 
 log = logging.getLogger(__name__)

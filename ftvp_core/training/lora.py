@@ -35,7 +35,8 @@ from ftvp_core.models.local import (
 from ftvp_core.pricing.prices import machine_cost
 from ftvp_core.runs.plan import Plan, tuning_rows
 from ftvp_core.spec import TuneSpec
-from ftvp_core.store.store import Store, home
+from ftvp_core.store.opening import home
+from ftvp_core.store.store import Store
 from ftvp_core.types import Given, Message
 
 #: Written last into an adapter's folder.

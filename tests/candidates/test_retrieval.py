@@ -14,7 +14,7 @@ import pytest
 from ftvp_core.__main__ import main
 from ftvp_core.candidates.index import chroma_index
 from ftvp_core.report.load import load_report
-from ftvp_core.store.store import open_store
+from ftvp_core.store.opening import open_store
 from tests.fault_server import Served, fault_server
 
 DATA = os.environ.get("FTVP_TEST_DATA")

@@ -12,7 +12,8 @@ from ftvp_core.drafts import change, draft_keys, keep_upload, new_draft
 from ftvp_core.jobs.enqueue import enqueue, plan_draft
 from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
-from ftvp_core.store.store import Store, open_store
+from ftvp_core.store.opening import open_store
+from ftvp_core.store.store import Store
 from tests.fault_server import Served, fault_server, is_right
 
 ROWS = 120

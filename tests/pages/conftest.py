@@ -11,8 +11,9 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main
+from ftvp_core.store.opening import open_store
 from ftvp_core.store.schema import results, runs
-from ftvp_core.store.store import Store, open_store, owner
+from ftvp_core.store.store import Store, owner
 
 ROOT = Path(__file__).parents[2]
 Row = tuple[str, str, str]  # id, input, reference

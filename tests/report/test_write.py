@@ -11,7 +11,7 @@ import pytest
 from ftvp_core.__main__ import main
 from ftvp_core.report.load import load_report
 from ftvp_core.report.sentence import summary
-from ftvp_core.store.store import open_store
+from ftvp_core.store.opening import open_store
 
 CANDIDATE = {
     "name", "method", "model", "n", "n_scored", "n_failed", "n_ungraded", "accuracy", "interval", "latency_s", "ttft_s",

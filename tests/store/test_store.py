@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import create_engine, inspect, update
 
 from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.store.opening import open_store
 from ftvp_core.store.schema import HEAD, runs
-from ftvp_core.store.store import Store, open_store, owner
+from ftvp_core.store.store import Store, owner
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_the_same_data_is_kept_once(store: Store) -> None:
 
 WRITER = """
 import sys
-from ftvp_core.store.store import open_store
+from ftvp_core.store.opening import open_store
 store = open_store(sys.argv[1])
 for at in range(150):
     store.keep("examples", "e", 1, f"{sys.argv[2]} {at}")

@@ -19,7 +19,7 @@ from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.models.local import PLAIN_TEMPLATE, Base, open_model
 from ftvp_core.runs.plan import Plan, make_plan, read_sources
 from ftvp_core.spec import load
-from ftvp_core.store.store import open_store
+from ftvp_core.store.opening import open_store
 from ftvp_core.training.lora import MARKER, Row, Tuning, labelled, make_adapter, training_rows
 from ftvp_core.types import Example, Given, Message, Passage
 from tests.tiny_model import END, make_model
