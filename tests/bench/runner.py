@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[2]
 LATENCY_S = 0.1
-#: Rows by concurrency: each some ten seconds at the ideal.
+#: Rows by concurrency: six to ten seconds at the ideal.
 ROWS: Mapping[int, int] = {16: 1600, 64: 6400, 256: 16000}
 STARTS = 9
 
