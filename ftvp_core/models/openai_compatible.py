@@ -24,6 +24,8 @@ WRONG_PROVIDER = {401, 402, 403}
 WRONG_MODEL = {404, 405}
 #: Statuses after which another try may succeed.
 TRANSIENT = {408, 409, 425, 429}
+#: A shorter key is a placeholder (`EMPTY`, `none`): hiding it would only break words.
+SHORTEST_SECRET = 8
 
 
 class OpenAICompatible:
@@ -33,6 +35,7 @@ class OpenAICompatible:
         self.identity = f"{base_url.rstrip('/')}#{model}"
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._model = model
+        self._api_key = api_key
         # OpenAI itself has renamed the key and refuses the old one for its newer models.
         self._limit_key = "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
         self._session = aiohttp.ClientSession(
@@ -54,7 +57,8 @@ class OpenAICompatible:
                 self._session.post(self._url, data=body, headers={"Content-Type": "application/json"}) as response,
             ):
                 if response.status != 200:
-                    raise _refused(response.status, response.headers.get("Retry-After"), await _text(response))
+                    text, wait = await _text(response), response.headers.get("Retry-After")
+                    raise _refused(response.status, wait, text, self._api_key)
                 if request.stream:
                     return await _streamed(response, started)
                 raw = await response.read()
@@ -103,10 +107,10 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
-def _refused(status: int, wait: str | None, text: str) -> CallFailed:
+def _refused(status: int, wait: str | None, text: str, api_key: str | None) -> CallFailed:
     no_quota = "insufficient_quota" in text
     return CallFailed(
-        f"HTTP {status}{': ' + message if (message := _message(text)) else ''}",
+        f"HTTP {status}{': ' + message if (message := _message(text, api_key)) else ''}",
         outcome="refused",
         retry=(status in TRANSIENT or status >= 500) and not no_quota,
         retry_after_s=retry_after(wait),
@@ -119,8 +123,10 @@ async def _text(response: aiohttp.ClientResponse) -> str:
     return (await response.content.read(4096)).decode(errors="replace")
 
 
-def _message(text: str) -> str:
-    """The server's own words for an error, one short line."""
+def _message(text: str, api_key: str | None) -> str:
+    """The server's own words for an error, one short line. Some servers repeat the key they were sent: not here."""
+    if api_key and len(api_key) >= SHORTEST_SECRET:
+        text = text.replace(api_key, "[key]")
     try:
         loaded = json.loads(text)
         error = loaded.get("error", loaded)
