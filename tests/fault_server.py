@@ -53,6 +53,7 @@ class Served:
         self.requests = 0
         self.billed = Counter[str]()  # answers computed, by model
         self.attempts = Counter[tuple[str, int]]()
+        self.answered = Counter[tuple[str, int]]()
         self.messages: list[list[dict[str, str]]] = []
         self.keys: set[str] = set()
         self.first_at = self.last_at = 0.0  # of requests taken and answers computed, on this machine's clock
@@ -72,11 +73,15 @@ class Served:
         example = int(found[-1]) if found else 0
         self.attempts[model, example] += 1
         fault = self._fault(model, example, self.attempts[model, example])
+        if fault == "401-echo":
+            said = f"wrong key: {request.headers.get('Authorization', '').removeprefix('Bearer ')}"
+            return web.json_response({"error": {"message": said}}, status=401)
         if fault is not None and fault in _REFUSALS:
             status, headers, error = _REFUSALS[fault]
             return web.json_response({"error": error}, status=status, headers=headers())
         await asyncio.sleep(3600 if fault == "hang" else self.faults.latency_s)
         self.billed[model] += 1
+        self.answered[model, example] += 1
         self.last_at = time.monotonic()
         if fault == "drop":
             assert request.transport is not None

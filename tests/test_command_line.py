@@ -60,8 +60,12 @@ def test_check_of_a_file_without_a_task_exits_0_and_of_an_unreadable_one_1(folde
     found = json.loads((folder / "f.json").read_text())
     assert (done.returncode, found["mapping"]) == (0, None)
     assert [one["id"] for one in found["findings"]] == ["no-mapping", "detectable-difference"]
-    done = call("check", folder / "missing.csv")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    (folder / "binary.csv").write_bytes(b"\x00\x01\x02\xff\xfe\x00" * 50)
+    (folder / "broken.jsonl").write_text('{"question": "one"}\n{"question": \n')
+    for name in ("missing.csv", "binary.csv", "broken.jsonl"):
+        done = call("check", folder / name)
+        assert (done.returncode, done.stderr.count("\n"), done.stdout) == (1, 1, ""), (name, done.stderr)
+        assert name in done.stderr
 
 
 def test_the_demo_runs_without_a_key_or_a_network(folder: Path) -> None:
@@ -101,6 +105,7 @@ def test_each_wrong_call_is_one_line_and_exits_1(folder: Path, arguments: tuple[
 @pytest.mark.parametrize(
     ("changed", "to", "said"),
     [
+        ("candidates:", "candidates: [", "c.yaml"),
         ("path: eval.csv", "path: no.csv", "no.csv"),
         ("path: eval.csv", "path: eval.csv, input: q", "'q'"),
         ("path: eval.csv", "path: eval.csv, limit: 0", "eval_set.limit"),

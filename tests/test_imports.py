@@ -1,10 +1,13 @@
 """What importing costs: the core pulls in no page, no client library and no model before it needs one."""
 
+import os
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import ftvp_core
+import ui
 
 HEAVY = {
     "streamlit",
@@ -41,19 +44,21 @@ def test_the_command_line_starts_without_numbers_or_network() -> None:
     assert loaded_by("import ftvp_core.__main__") & (HEAVY | {"numpy", "aiohttp", "sqlalchemy", "pydantic"}) == set()
 
 
-def test_pages_import_no_model() -> None:
-    names = (
-        "address",
-        "candidates",
-        "charts",
-        "comparison",
-        "data",
-        "decide",
-        "differing",
-        "frame",
-        "run",
-        "runs",
-        "sharing",
+def test_listing_runs_loads_nothing_heavy(tmp_path: Path) -> None:
+    timed = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ftvp_core", "runs"],
+        env={**os.environ, "FTVP_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    loaded = loaded_by("\n".join(f"import ui.{name}" for name in names))
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in timed.stderr.splitlines()}
+    assert "sqlalchemy" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_pages_import_no_model() -> None:
+    names = [module.name for module in pkgutil.iter_modules(ui.__path__, "ui.")]
+    assert len(names) > 8
+    loaded = loaded_by("\n".join(f"import {name}" for name in names))
     assert loaded & {"torch", "transformers", "peft", "chromadb", "openai", "sklearn"} == set()

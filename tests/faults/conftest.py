@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,11 @@ class Project:
         done = self.call("run", str(self.file), "--json", str(self.folder / "report.json"), *arguments)
         report = self.folder / "report.json"
         return done.returncode, json.loads(report.read_text()) if report.exists() else {}, done.stderr
+
+    def finished(self) -> set[tuple[int, int]]:
+        """(candidate, example) of every result that the store holds, of all runs."""
+        with closing(sqlite3.connect(self.folder / "home" / "ftvp.db")) as connection:
+            return set(connection.execute("SELECT arm, example FROM results"))
 
     def newest(self) -> tuple[str, str]:
         """Id and state of the newest run."""

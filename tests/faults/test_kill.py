@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -30,6 +29,7 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
     with fault_server(latency_s=0.03, f429=0.1) as served:
         project.write(served, n=N, models=models, concurrency=IN_FLIGHT, cache=False)
         arguments: tuple[str, ...] = ("run", str(project.file))
+        asked_when_finished: dict[tuple[str, int], int] = {}
         for kill in range(1, 4):
             process = project.start(*arguments)
             until_served(served, kill * 60)
@@ -37,11 +37,15 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
             process.communicate()
             run_id, state = project.newest()
             assert state == "interrupted"
+            for arm, example in project.finished():
+                unit = ("ab"[arm], example)
+                asked_when_finished.setdefault(unit, served.attempts[unit])
             arguments = ("run", str(project.file), "--resume", run_id)
         status, report, _ = project.run("--resume", run_id)
         assert (status, report["state"]) == (0, "done")
-        answered = Counter(served.billed)
-        assert sum(answered.values()) <= 2 * N + 3 * IN_FLIGHT
+        assert len(asked_when_finished) > 50
+        assert all(served.attempts[unit] == asked for unit, asked in asked_when_finished.items())
+        assert sum(served.answered.values()) <= 2 * N + 3 * IN_FLIGHT
         attempts = sum(one["attempts"] for one in report["candidates"])
         assert served.requests <= attempts <= served.requests + 3 * IN_FLIGHT  # intended and killed before sending
         assert sum(one["attempts_cost_unknown"] for one in report["candidates"]) <= 3 * IN_FLIGHT
