@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ftvp_core.errors import RunStopped
 from ftvp_core.store.ledger import Entry, commit
 from ftvp_core.store.store import Store
@@ -57,12 +55,12 @@ class Ledger:
                 return
 
     def _commit(self, waiting: Sequence[_Waiting]) -> None:
-        """A failure to write (a full disk) reaches everyone who waits: nothing more is sent."""
+        """A failure to write, of whatever kind, reaches everyone who waits: nothing more is sent, and nothing hangs."""
         try:
             with self._store.writing() as connection:
                 holds = iter(commit(connection, self._run_id, [entry for entries, _ in waiting for entry in entries]))
             answers: list[list[bool] | RunStopped] = [[next(holds) for _ in entries] for entries, _ in waiting]
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001, a full disk or a value that no column takes: it is handed on
             cause = RunStopped(f"the store can't be written ({getattr(error, 'orig', error)})")
             answers = [cause for _ in waiting]
         self._loop.call_soon_threadsafe(_resolve, [done for _, done in waiting], answers)
