@@ -50,6 +50,13 @@ class Work:
 
 
 @dataclass(slots=True)
+class Settled:
+    """Outcomes and results that wait to be committed."""
+
+    entries: list[Outcome | ResultRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Server:
     """Rows that failed in a row, and why it was stopped."""
 
@@ -219,16 +226,18 @@ class Runner:
         waiting: list[Work] = []
 
         async def work() -> None:
-            while True:
-                if not waiting:
-                    window = next(windows, None)
-                    if window is None:
-                        return
-                    waiting.extend(reversed(window))
-                    continue
-                one = waiting.pop()
-                if not self._is_stopped(self.plan.arms[one.unit.arm]):
-                    await self._answer(one, models[one.unit.arm])
+            answered = Settled()
+            try:
+                while True:
+                    if not waiting:
+                        waiting.extend(reversed(next(windows, [])))
+                    if not waiting:
+                        break
+                    one = waiting.pop()
+                    if not self._is_stopped(self.plan.arms[one.unit.arm]):
+                        await self._answer(one, models[one.unit.arm], answered)
+            finally:  # whatever ends it, what was answered was billed
+                await self._write(answered)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -271,12 +280,15 @@ class Runner:
             self._count(len(hits))
         return missed
 
-    async def _answer(self, work: Work, model: RemoteModel) -> None:
-        """One row: try until it is answered, used up, or its provider or model is stopped."""
+    async def _answer(self, work: Work, model: RemoteModel, answered: Settled) -> None:
+        """One row: try until it is answered, used up, or its provider or model is stopped.
+
+        What was answered is left in `answered`, to be committed with the next intent: one commit a call, not two.
+        """
         arm = self.plan.arms[work.unit.arm]
         most = reserve(arm.price, as_json(work.request.messages), work.request.max_tokens) if arm.price else Decimal(0)
         for try_ in range(1, TRIES + 1):
-            intent = await self._intend(work.unit, most)
+            intent = await self._intend(work.unit, most, answered)
             try:
                 answer = await model.answer(work.request, self.plan.spec.run.timeout_s)
             except CallFailed as failure:
@@ -290,7 +302,7 @@ class Runner:
                 self._server(arm.candidate.provider).failed_in_a_row = 0
                 cost = arm.price.cost(answer.usage) if arm.price else None
                 outcome = Outcome(intent, "answered", answer.usage, cost, answer.latency_s)
-                await self._settle(outcome, self._answered(work, answer, cost))
+                answered.entries += [outcome, self._answered(work, answer, cost)]
                 return
 
     async def _note_failure(self, work: Work, intent: Intent, failure: CallFailed, try_: int) -> float | None:
@@ -302,7 +314,7 @@ class Runner:
         stops = too_long or failure.stops is not None
         gives_up = not stops and (not failure.retry or try_ == TRIES)
         failed = _failed(work, str(failure), transient=failure.retry) if gives_up else None
-        await self._settle(_failed_outcome(intent, failure, arm), failed)
+        await self._write(Settled([_failed_outcome(intent, failure, arm), *([failed] if failed else [])]))
         server = self._server(candidate.model if failure.stops == "model" else candidate.provider)
         if stops:
             asks = f" (asks to wait {wait_s:.0f} s)" if too_long else ""
@@ -315,28 +327,39 @@ class Runner:
                 server.stopped = server.stopped or said
         return None if stops or gives_up else wait_s
 
-    async def _intend(self, unit: Unit, most: Decimal) -> Intent:
-        """Commit the intent to send. Waits for budget that others hold; RunStopped when no one does."""
+    async def _intend(self, unit: Unit, most: Decimal, answered: Settled) -> Intent:
+        """Commit the intent to send, with what waits. Waits for budget that others hold; RunStopped when no one does."""
         intent = Intent(unit, self._next_attempt(unit), most, time.time())
         while True:
+            if self._stopped:  # said by another worker: an intent from here on would be committed and never sent
+                raise RunStopped(self._stopped)
             settled = self._settled  # taken before the write, so that what settles during it is seen
             self._under_way += 1
-            if (await self._ledger.write(intent))[0]:
+            if await self._write(answered, intent):
                 return intent
             self._under_way -= 1
             if self._under_way == 0:
                 limit = self.store.run(self.row.id).limit_usd
-                raise RunStopped(f"the cost limit of ${limit} leaves no room for the next call (at most ${most})")
+                self._stopped = f"the cost limit of ${limit} leaves no room for the next call (at most ${most})"
+                raise RunStopped(self._stopped)
             await settled.wait()
 
-    async def _settle(self, outcome: Outcome, result: ResultRow | None) -> None:
-        await self._ledger.write(outcome, *([result] if result is not None else []))
-        self._tried[outcome.intent.unit] = outcome.intent.attempt
-        if result is not None:
-            self._count(1)
-        self._under_way -= 1
-        self._settled.set()
-        self._settled = asyncio.Event()
+    async def _write(self, done: Settled, *intents: Intent) -> bool:
+        """Commit what is done and what is intended at once; whether the intents found their budget."""
+        entries, done.entries = done.entries, []
+        if not entries and not intents:
+            return True
+        holds = await self._ledger.write(*entries, *intents)
+        outcomes = [entry for entry in entries if isinstance(entry, Outcome)]
+        for outcome in outcomes:
+            self._tried[outcome.intent.unit] = outcome.intent.attempt
+        if outcomes:
+            self._under_way -= len(outcomes)
+            self._settled.set()
+            self._settled = asyncio.Event()
+        if results := len(entries) - len(outcomes):
+            self._count(results)
+        return all(holds)
 
     def _next_attempt(self, unit: Unit) -> int:
         return self._tried.get(unit, 0) + 1
