@@ -24,6 +24,8 @@ WRONG_PROVIDER = {401, 402, 403}
 WRONG_MODEL = {404, 405}
 #: Statuses after which another try may succeed.
 TRANSIENT = {408, 409, 425, 429}
+#: More tokens than this in one request are a server's mistake: as good as no count.
+MOST_TOKENS = 10**9
 #: A shorter key is a placeholder (`EMPTY`, `none`): hiding it would only break words.
 SHORTEST_SECRET = 8
 
@@ -54,13 +56,15 @@ class OpenAICompatible:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._session.post(self._url, data=body, headers={"Content-Type": "application/json"}) as response,
+                self._session.post(
+                    self._url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
+                ) as response,
             ):
                 if response.status != 200:
                     text, wait = await _text(response), response.headers.get("Retry-After")
                     raise _refused(response.status, wait, text, self._api_key)
                 if request.stream:
-                    return await _streamed(response, started)
+                    return await _streamed(response, started, self._api_key)
                 raw = await response.read()
                 latency_s = time.perf_counter() - started
         except TimeoutError:
@@ -69,6 +73,8 @@ class OpenAICompatible:
             ) from None
         except aiohttp.ClientConnectorError as error:
             raise CallFailed(f"can't connect to {error.host}:{error.port}", outcome="unsent", retry=True) from None
+        except UnicodeDecodeError:
+            raise CallFailed("the stream isn't UTF-8", outcome="unknown", retry=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
         return _parsed(raw, latency_s)
@@ -131,9 +137,9 @@ def _message(text: str, api_key: str | None) -> str:
         loaded = json.loads(text)
         error = loaded.get("error", loaded)
         said = error.get("message", "") if isinstance(error, dict) else error
-    except (json.JSONDecodeError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = text
-    return " ".join(str(said).split())[:200]
+    return _whole(" ".join(str(said).split()))[:200]
 
 
 def _parsed(raw: bytes, latency_s: float) -> Answer:
@@ -141,20 +147,21 @@ def _parsed(raw: bytes, latency_s: float) -> Answer:
         body = json.loads(raw)
         choice = body["choices"][0]
         message = choice["message"]
-    except (ValueError, LookupError, TypeError):
+        content, refusal = message.get("content"), message.get("refusal")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise CallFailed(
             "the answer isn't a chat completion", outcome="unknown", retry=True, latency_s=latency_s
         ) from None
     return _answer(
-        message.get("content"),
-        message.get("refusal"),
+        content,
+        refusal,
         reason=choice.get("finish_reason"),
         usage=body.get("usage"),
         latency_s=latency_s,
     )
 
 
-async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
+async def _streamed(response: aiohttp.ClientResponse, started: float, api_key: str | None) -> Answer:
     parts: list[str] = []
     first = reason = usage = None
     complete = False
@@ -164,15 +171,21 @@ async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
             continue
         try:
             chunk = json.loads(data)
-        except ValueError:
-            raise CallFailed("the stream isn't JSON", outcome="unknown", retry=True) from None
+            failed = chunk.get("error")
+            choices = [
+                (choice.get("delta") or {}, choice.get("finish_reason")) for choice in chunk.get("choices") or ()
+            ]
+            texts = [delta.get("content") or "" for delta, _ in choices]
+            text = "".join(texts)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise CallFailed("the stream isn't of chat completion chunks", outcome="unknown", retry=True) from None
+        if failed:  # some servers say so inside the stream and end it as if all were well
+            raise CallFailed(f"the stream broke off: {_message(data, api_key)}", outcome="unknown", retry=True)
         usage = chunk.get("usage") or usage
-        for choice in chunk.get("choices") or ():
-            text = (choice.get("delta") or {}).get("content")
-            if text:
-                first = first if first is not None else time.perf_counter() - started
-                parts.append(text)
-            reason = choice.get("finish_reason") or reason
+        if text:
+            first = first if first is not None else time.perf_counter() - started
+            parts.append(text)
+        reason = next((said for _, said in choices if said), reason)
     if not complete and reason is None:
         raise CallFailed("the stream ended early", outcome="unknown", retry=True)
     latency_s = time.perf_counter() - started
@@ -187,16 +200,20 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
 
 
 def _answer(
-    content: Any, refusal: Any, *, reason: str | None, usage: Any, latency_s: float, ttft_s: float | None = None
+    content: Any, refusal: Any, *, reason: Any, usage: Any, latency_s: float, ttft_s: float | None = None
 ) -> Answer:
     """A refusal is an answer (and hardly a right one); null content without one is none."""
     tokens = _usage(usage)
     text = content if content is not None else refusal
     if not isinstance(text, str):
         raise NoContent(tokens, latency_s)
-    # JSON can escape half a surrogate pair, which is no text: it is shown as U+FFFD, like any broken byte.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return Answer(text, tokens, latency_s, ttft_s, finish_reason=reason)
+    said = _whole(reason)[:32] if isinstance(reason, str) else None
+    return Answer(_whole(text), tokens, latency_s, ttft_s, finish_reason=said)
+
+
+def _whole(text: str) -> str:
+    """JSON can escape half a surrogate pair, which is no text: it is shown as U+FFFD, like any broken byte."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class NoContent(CallFailed):
@@ -211,9 +228,13 @@ def _usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    return Usage(_count(usage.get("prompt_tokens")), cached or 0, _count(usage.get("completion_tokens")))
+    input_, cached = _count(usage.get("prompt_tokens")), 0
+    if isinstance(details, dict):
+        cached = _count(details.get("cached_tokens")) or 0
+    if input_ is not None and cached > input_:  # a part larger than the whole: what was billed isn't known
+        input_ = None
+    return Usage(input_, cached, _count(usage.get("completion_tokens")))
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
