@@ -4,6 +4,7 @@ Exit status: 0 done; 1 the user's file or setting is wrong, said in one line; 2 
 """
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Never, NoReturn
 
 from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.types import MOST_USD
 
 if TYPE_CHECKING:  # imported where they are used: the command line starts in a fraction of a second
     from tqdm import tqdm
@@ -155,6 +157,8 @@ def _new_run(store: "Store", plan: "Plan", file: Path) -> str:
 
 def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
     """The stored plan, after checking that a given file is still the one it began with; None of a finished run."""
+    from dataclasses import replace
+
     from ftvp_core.runs.plan import check_unchanged, read_sources, stored_plan
     from ftvp_core.spec import load
 
@@ -165,8 +169,10 @@ def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
     if run.state == "done":
         return None
     if options.max_cost is not None:
+        run = replace(run, limit_usd=options.max_cost)
+    plan = stored_plan(store, run)
+    if options.max_cost is not None:  # kept once it is known to fit the run
         store.set_limit(run.id, options.max_cost)
-    plan = stored_plan(store, store.run(run.id))
     store.requeue(run.id, enqueued=False)
     return plan
 
@@ -324,8 +330,8 @@ def _usd(text: str) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected dollars such as 5.00")
+    if not amount.is_finite() or not 0 <= amount <= MOST_USD:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected dollars such as 5.00, at most {MOST_USD}")
     return amount
 
 
@@ -342,4 +348,6 @@ def _complain(line: str, status: int) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without – and → still gets its table
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(main())

@@ -90,8 +90,8 @@ def _options(where: str, given: Any, known: frozenset[str]) -> Mapping[str, Any]
         raise UserError(where, f"found option {min(unknown)!r}; expected {', '.join(sorted(known)) or 'none'}")
     if "pattern" in given:
         _compile(str(given["pattern"]), where)
-    if "tolerance" in given and not isinstance(given["tolerance"], int | float):
-        raise UserError(f"{where}.tolerance", f"found {given['tolerance']!r}; expected a number")
+    if "tolerance" in given and not (isinstance(given["tolerance"], int | float) and given["tolerance"] >= 0):
+        raise UserError(f"{where}.tolerance", f"found {given['tolerance']!r}; expected a number from 0")
     return dict(given)
 
 
@@ -167,9 +167,11 @@ def _label_key(text: str) -> str:
 def _last_number(text: str) -> Decimal | None:
     found = [match for match in _NUMBER.findall(text) if any(char.isdigit() for char in match)]
     try:
-        return Decimal(found[-1].replace(",", "").replace("−", "-")) if found else None
+        number = Decimal(found[-1].replace(",", "").replace("−", "-")) if found else None
     except InvalidOperation:
         return None
+    # A million digits are no answer, and no difference of theirs can be taken.
+    return number if number is not None and abs(number.adjusted()) < 1000 else None
 
 
 def _compile(pattern: str, where: str) -> Any:

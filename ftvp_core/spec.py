@@ -1,6 +1,7 @@
 """The comparison file (keys fixed by the contract), validated. Errors are one line with the key's path."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -10,10 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ftvp_core.errors import UserError
-from ftvp_core.types import Method
+from ftvp_core.types import MOST_USD, Method
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Price = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[Decimal, Field(ge=0, le=MOST_USD, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
@@ -181,7 +182,7 @@ class RunSpec(Part):
     concurrency: int = Field(32, ge=1, le=4096)
     max_cost_usd: Price | None = None
     repeats: int = Field(1, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)  # what scikit-learn takes
     timeout_s: float = Field(60, gt=0)
     cache: bool = True
 
@@ -265,11 +266,13 @@ def swept(candidate: Candidate, over: str, value: float) -> Candidate:
 def parse(text: str, where: str) -> Spec:
     """Read a comparison file's text. Raises UserError with `where`, the key's path and what to do."""
     try:
-        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+        loaded = _loaded(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"{where}{at}", f"not YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # a 13th month, a number of 5,000 digits, 5,000 brackets
+        raise UserError(where, f"not YAML: {error}") from None
     if not isinstance(loaded, dict):
         raise UserError(where, f"found {_kind(loaded)}; expected keys such as eval_set and candidates")
     try:
@@ -294,12 +297,32 @@ def dump(spec: Spec) -> str:
     return text
 
 
+def _loaded(text: str) -> Any:
+    """YAML. JSON is read as JSON: YAML's reader stops at its tabs and splits characters that it escapes in two."""
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text, object_pairs_hook=_once)
+        except json.JSONDecodeError:
+            pass
+    return yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return keys
+
+
 class _Loader(yaml.SafeLoader):
     """YAML whose repeated keys are an error: the last one silently won otherwise."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # refused below: no key of ours is a list
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
+#: The most that a limit, an hour or a million tokens can cost: the store counts whole pico-dollars in 64 bits.
+MOST_USD = 1_000_000
+
 Role = Literal["system", "user", "assistant"]
 
 #: How a candidate gets its answers; derived from its keys, never given.

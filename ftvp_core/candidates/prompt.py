@@ -54,13 +54,19 @@ def renderer(candidate: Candidate, where: str, eval_set: ExampleSet) -> Render:
                 )
     sampling = candidate.sampling
 
+    def columns(example: Example, passages: Sequence[Passage]) -> Mapping[str, str]:
+        found = _columns(example, eval_set)
+        if candidate.retrieval:  # whatever a column of that name holds: it may hold the very passage to be found
+            found["context"] = context_text(passages)
+        return found
+
     def turn(example: Example, passages: Sequence[Passage]) -> Message:
-        return Message("user", fill(user, _columns(example, eval_set, passages)))
+        return Message("user", fill(user, columns(example, passages)))
 
     def render(example: Example, given: Given) -> Request:
         messages = []
         if candidate.prompt.system:
-            system = fill(candidate.prompt.system, _columns(example, eval_set, given.passages))
+            system = fill(candidate.prompt.system, columns(example, given.passages))
             messages.append(Message("system", system))
         for shot, passages in given.shots:
             messages += [turn(shot, passages), Message("assistant", shot.references[0])]
@@ -91,9 +97,9 @@ class _Columns(dict[str, str]):
         raise UserError("a training row", f"has no column {name!r}, which the prompt names")
 
 
-def _columns(example: Example, eval_set: ExampleSet, passages: Sequence[Passage]) -> Mapping[str, str]:
+def _columns(example: Example, eval_set: ExampleSet) -> _Columns:
     """A training row's input and reference also stand under the eval set's names for them."""
-    columns = _Columns({"context": context_text(passages), "input": example.input, **example.columns})
+    columns = _Columns({"input": example.input, **example.columns})
     columns.setdefault(eval_set.mapping.input, example.input)
     if eval_set.mapping.reference and example.references:
         columns.setdefault(eval_set.mapping.reference, example.references[0])

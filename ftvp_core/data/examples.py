@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ftvp_core.data.rows import Row, Table, as_text
+from ftvp_core.data.rows import Row, Table, as_text, refuse_half_characters
 from ftvp_core.errors import UserError
 from ftvp_core.spec import TrainSetSpec
 from ftvp_core.types import Example, ExampleSet, Mapped
@@ -32,7 +32,7 @@ def to_examples(table: Table, spec: TrainSetSpec) -> ExampleSet:
     mapping = _mapping(table, spec)
     if not table.rows:
         raise UserError(table.path, "found no rows", "give it at least one")
-    _refuse_half_characters(table)
+    refuse_half_characters(table)
     examples = _examples(table.rows, mapping)
     return ExampleSet(Path(table.path).name, table.sha256, table.format, table.encoding, mapping, tuple(examples))
 
@@ -82,20 +82,6 @@ def _mapping(table: Table, spec: TrainSetSpec) -> Mapped:
     )
 
 
-def _refuse_half_characters(table: Table) -> None:
-    """JSON can escape half a surrogate pair; it is no text, and no file or server would take it."""
-    for number, row in enumerate(table.rows, start=1):
-        for column, value in row.items():
-            try:
-                as_text(value).encode()
-            except UnicodeEncodeError as error:
-                raise UserError(
-                    f"{table.path}, row {number}, column {column}",
-                    f"found half a character (a lone surrogate) at position {error.start}",
-                    "mend or remove the row",
-                ) from None
-
-
 def _own_id(table: Table) -> str | None:
     if "id" not in table.columns:
         return None
@@ -104,7 +90,7 @@ def _own_id(table: Table) -> str | None:
 
 
 def _examples(rows: Iterable[Row], mapping: Mapped) -> list[Example]:
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     examples = []
     for row in rows:
         input_ = as_text(row.get(mapping.input))
@@ -116,7 +102,7 @@ def _examples(rows: Iterable[Row], mapping: Mapped) -> list[Example]:
                 input=input_,
                 references=references,
                 columns={column: as_text(value) for column, value in row.items()},
-                group=as_text(row.get(mapping.group)) if mapping.group else None,
+                group=(as_text(row.get(mapping.group)) or None) if mapping.group else None,
                 tags=_tags(row.get(mapping.tags)) if mapping.tags else (),
                 gold=_texts(row.get(mapping.gold)) if mapping.gold else (),
             )
@@ -129,13 +115,13 @@ def _content_id(input_: str, references: tuple[str, ...]) -> str:
     return hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
 
 
-def _fresh(raw: str, taken: set[str]) -> str:
+def _fresh(raw: str, taken: dict[str, int]) -> str:
     """The id itself, or with `-2`, `-3` … where a row before has it: every row stays a row."""
-    id_, repeat = raw, 1
+    id_ = raw
     while id_ in taken:
-        repeat += 1
-        id_ = f"{raw}-{repeat}"
-    taken.add(id_)
+        taken[raw] += 1
+        id_ = f"{raw}-{taken[raw]}"
+    taken[id_] = 1
     return id_
 
 

@@ -37,8 +37,8 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
     """Read CSV (any separator), JSON or JSONL. Raises UserError with file, row and what to do."""
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(str(path), f"can't be read ({error.strerror})", "check the path") from None
+    except (OSError, ValueError) as error:  # a ValueError: a null character in the path
+        raise UserError(str(path), f"can't be read ({getattr(error, 'strerror', error)})", "check the path") from None
     text, encoding = decode(data, str(path), encoding)
     if path.suffix.lower() in {".json", ".jsonl", ".ndjson"} or text.lstrip()[:1] in {"[", "{"}:
         format_, rows = _read_json(text, str(path))
@@ -53,6 +53,20 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def refuse_half_characters(table: Table) -> None:
+    """JSON can escape half a surrogate pair; it is no text, and no file or server would take it."""
+    for number, row in enumerate(table.rows, start=1):
+        for column, value in row.items():
+            try:
+                as_text(value).encode()
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"{table.path}, row {number}, column {column}",
+                    f"found half a character (a lone surrogate) at position {error.start}",
+                    "mend or remove the row",
+                ) from None
 
 
 def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str]:
@@ -160,4 +174,8 @@ def _json_lines(text: str, where: str) -> Iterator[Row]:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, parse_int=str, parse_float=str)
+    """JSON whose numbers keep their spelling. Raises JSONDecodeError."""
+    try:
+        return json.loads(text, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise json.JSONDecodeError("too many brackets inside each other", text, 0) from None

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-from ftvp_core.data.rows import Table, as_text
+from ftvp_core.data.rows import Table, as_text, refuse_half_characters
 from ftvp_core.errors import UserError
 from ftvp_core.types import Answer, ExampleSet, Request, Usage
 
+#: No answer takes more seconds, tokens or dollars.
+LARGEST = 10**9
 NUMBERS = ("latency_s", "input_tokens", "output_tokens", "cost_usd")
 
 
@@ -34,14 +36,15 @@ def read_recorded(table: Table, eval_set: ExampleSet | None) -> Recorded:
         if column not in table.columns:
             raise UserError(table.path, f"found no column {column!r}", f"the columns are {', '.join(table.columns)}")
     known = {example.id for example in eval_set.examples} if eval_set else None
+    refuse_half_characters(table)
     answers: dict[str, Answer] = {}
     for number, row in enumerate(table.rows, start=1):
-        id_, where = as_text(row["id"]), f"{table.path}, row {number}"
+        id_, where = as_text(row.get("id")), f"{table.path}, row {number}"
         if id_ in answers:
             raise UserError(where, f"the id {id_!r} stands twice", "keep one answer an example")
         if known is not None and id_ not in known:
             raise UserError(where, f"found id {id_!r}, which isn't in the eval set", "use the eval set's ids")
-        if row["output"] is not None:
+        if row.get("output") is not None:
             latency, input_, output, cost = (_number(row.get(name), f"{where}, {name}") for name in NUMBERS)
             answers[id_] = Answer(
                 as_text(row["output"]),
@@ -60,8 +63,8 @@ def _number(value: object, where: str) -> Decimal | None:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or number < 0:
-        raise UserError(where, f"found {text!r}, expected a number of at least 0")
+    if not number.is_finite() or not 0 <= number < LARGEST:
+        raise UserError(where, f"found {text!r}, expected a number from 0 to under a billion")
     return number
 
 

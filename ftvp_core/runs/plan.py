@@ -110,7 +110,10 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         _check_supported(candidate, where)
         _check_training_rows(candidate, where, sources)
         if candidate.provider and candidate.provider != "local":
-            api_key(_provider(candidate, spec), where)
+            provider = _provider(candidate, spec)
+            api_key(provider, where)
+            if provider.batch:
+                raise UserError(where, "providers: batch isn't built yet in this version", "leave it out")
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
@@ -218,6 +221,9 @@ def api_key(provider: ProviderSpec, where: str) -> str | None:
         raise UserError(
             where, f"the environment variable {provider.api_key_env} is not set", "set it to the provider's key"
         )
+    key = key.strip()
+    if not key.isprintable():
+        raise UserError(where, f"the environment variable {provider.api_key_env} holds a control character", "mend it")
     return key
 
 

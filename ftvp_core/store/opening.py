@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ftvp_core.errors import FtvpError, UserError
 from ftvp_core.store.schema import HEAD, metadata
@@ -28,7 +28,10 @@ def open_store(url: str | None = None) -> Store:
                 "FTVP_HOME", f"{home()} can't be made ({error.strerror})", "name a folder you can write"
             ) from None
         url = f"sqlite:///{home() / 'ftvp.db'}"
-    engine = create_engine(url)
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ImportError) as error:  # no address, or a database whose driver isn't installed
+        raise UserError("FTVP_DATABASE_URL", f"can't be used ({error})", "see the README") from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
