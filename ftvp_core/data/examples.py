@@ -20,8 +20,8 @@ INPUT_NAMES = (
     "질문", "입력", "문장", "텍스트", "frage", "eingabe", "anfrage", "سؤال", "السؤال", "نص", "النص",
 )  # fmt: skip
 REFERENCE_NAMES = (
-    "reference", "references", "answer", "answers", "label", "category", "output", "target", "ideal",
-    "expected", "expected_output", "completion", "intent", "class",
+    "reference", "references", "answer", "answers", "expected", "expected_output", "ideal", "target", "label", "output",
+    "completion", "intent", "category", "class",
     "답", "답변", "정답", "라벨", "레이블", "분류", "antwort", "kategorie", "ausgabe", "جواب", "الجواب", "إجابة", "الإجابة",
     "تصنيف", "التصنيف",
 )  # fmt: skip

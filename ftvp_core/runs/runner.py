@@ -423,7 +423,10 @@ def _failed_outcome(intent: Intent, failure: CallFailed, arm: Arm) -> Outcome:
 
 
 def _wait(failure: CallFailed, try_: int) -> float:
-    """Seconds until the next try: what the server asked for, else a doubling back-off, both with jitter."""
+    """Seconds until the next try: what the server asked for, else a doubling back-off, both with jitter.
+
+    The jitter doubles too: a server with room for half of what is in flight asks everyone for the same short wait.
+    """
     if failure.retry_after_s is not None:
-        return failure.retry_after_s + random.uniform(0, 0.1)
+        return failure.retry_after_s + random.uniform(0, min(LONGEST_WAIT_S, 0.05 * 2**try_))
     return random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**try_))
