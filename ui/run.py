@@ -77,7 +77,7 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
         st.warning(f"Ended {now.state}: {now.cause}. What finished is kept.")
     limit = f" of {figures.dollars(now.limit_usd)}" if now.limit_usd is not None else ""
     st.caption(
-        f"Spent {figures.dollars(now.spent_usd)}{limit}, {figures.dollars(now.reserved_usd)} reserved for calls under way."
+        f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {figures.dollars(now.reserved_usd)} reserved for calls under way."
     )
     rows = [(arm.name, arm.done - arm.failed, arm.total, arm.failed) for arm in now.arms]
     table = pd.DataFrame(rows, columns=["candidate", "answered", "of", "failed"])

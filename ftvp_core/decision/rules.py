@@ -85,7 +85,9 @@ def decide(
 def _choose(case: Case) -> str | None:
     """From the least effort up: a candidate takes the place of the chosen one only if it is shown to be worth it."""
     able = [one for one in case.scored() if one.n_scored >= FEWEST]
-    by_effort = sorted(able, key=lambda one: (EFFORT[one.method], one.cost_per_1k_usd or 0))
+    by_effort = sorted(
+        able, key=lambda one: (EFFORT[one.method], one.cost_per_1k_usd is None, one.cost_per_1k_usd or 0)
+    )
     chosen: CandidateFigures | None = None
     for one in by_effort:
         if chosen is None or _is_worth_it(case, one, chosen):

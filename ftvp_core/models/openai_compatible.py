@@ -24,6 +24,8 @@ WRONG_PROVIDER = {401, 402, 403}
 WRONG_MODEL = {404, 405}
 #: Statuses after which another try may succeed.
 TRANSIENT = {408, 409, 425, 429}
+#: A gateway gave up waiting; what stands behind it may have answered, and billed.
+GATEWAY = {502, 504}
 #: More tokens than this in one request are a server's mistake: as good as no count.
 MOST_TOKENS = 10**9
 #: A shorter key is a placeholder (`EMPTY`, `none`): hiding it would only break words.
@@ -117,7 +119,7 @@ def _refused(status: int, wait: str | None, text: str, api_key: str | None) -> C
     no_quota = "insufficient_quota" in text
     return CallFailed(
         f"HTTP {status}{': ' + message if (message := _message(text, api_key)) else ''}",
-        outcome="refused",
+        outcome="unknown" if status in GATEWAY else "refused",
         retry=(status in TRANSIENT or status >= 500) and not no_quota,
         retry_after_s=retry_after(wait),
         stops="provider" if status in WRONG_PROVIDER or no_quota else "model" if status in WRONG_MODEL else None,
