@@ -20,8 +20,26 @@ class Message(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Assertion:
+    """What a row itself asks of its answer, such as promptfoo's `not-contains(0.5):text`.
+
+    `name` is the kind without its `not-`; a kind that no grader has can't be run, and its row is ungraded.
+    """
+
+    name: str
+    value: Any = None
+    threshold: float | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
-    """One row. `references` may be empty (nothing to grade against) or several (any will do)."""
+    """One row. `references` may be empty (nothing to grade against) or several (any will do).
+
+    `input` is the last thing that was asked; a conversation's turns before it are `history`, without the system
+    prompt. `assertions`, where there are any, are graded instead of the comparison's graders. `recorded` is an
+    answer that the file already holds: never a reference.
+    """
 
     id: str
     input: str
@@ -30,6 +48,10 @@ class Example:
     group: str | None = None
     tags: tuple[str, ...] = ()
     gold: tuple[str, ...] = ()
+    system: str | None = None
+    history: tuple[Message, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+    recorded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""A candidate's prompt, rendered for one example: system, shots as turns, user. Pure: what is looked up is given."""
+"""A candidate's prompt, rendered for one example: system, shots as turns, a conversation's turns, user.
+
+Pure: what is looked up is given.
+"""
 
 import json
 import re
@@ -66,11 +69,12 @@ def renderer(candidate: Candidate, where: str, eval_set: ExampleSet) -> Render:
     def render(example: Example, given: Given) -> Request:
         messages = []
         if candidate.prompt.system:
-            system = fill(candidate.prompt.system, columns(example, given.passages))
-            messages.append(Message("system", system))
+            messages.append(Message("system", fill(candidate.prompt.system, columns(example, given.passages))))
+        elif example.system:  # the row's own, where the candidate has none
+            messages.append(Message("system", example.system))
         for shot, passages in given.shots:
             messages += [turn(shot, passages), Message("assistant", shot.references[0])]
-        messages.append(turn(example, given.passages))
+        messages += [*example.history, turn(example, given.passages)]
         return Request(
             example,
             tuple(messages),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from ftvp_core.data.rows import Row, Table, as_text, refuse_half_characters
 from ftvp_core.errors import UserError
 from ftvp_core.spec import TrainSetSpec
-from ftvp_core.types import Example, ExampleSet, Mapped
+from ftvp_core.types import Assertion, Example, ExampleSet, Mapped, Message
 
 #: Names by convention, the surest first; then the same words in Korean, German and Arabic.
 INPUT_NAMES = (
@@ -143,8 +143,13 @@ def to_json(examples: ExampleSet) -> str:
 
 def from_json(text: str) -> ExampleSet:
     keys = json.loads(text)
-    rows = tuple(
-        Example(**{**row, **{key: tuple(row[key]) for key in ("references", "tags", "gold")}})
-        for row in keys.pop("examples")
-    )
+    rows = tuple(example_of(row) for row in keys.pop("examples"))
     return ExampleSet(**{**keys, "mapping": Mapped(**keys["mapping"]), "examples": rows})
+
+
+def example_of(row: Mapping[str, Any]) -> Example:
+    """The Example that `asdict` made this of."""
+    texts = {key: tuple(row[key]) for key in ("references", "tags", "gold")}
+    history = tuple(Message(*turn) for turn in row.get("history", ()))
+    assertions = tuple(Assertion(**one) for one in row.get("assertions", ()))
+    return Example(**{**row, **texts, "history": history, "assertions": assertions})
