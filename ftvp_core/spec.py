@@ -28,6 +28,7 @@ class TrainSetSpec(Part):
     id: str | None = None
     group: str | None = None
     encoding: str | None = None
+    format: str | None = None
     limit: int | None = Field(None, ge=1)
     seed: int = 0
 

@@ -1,40 +1,48 @@
-"""Rows to Examples: which column is what, which rows are taken, and each row's id."""
+"""Rows to Examples: in which format, which columns, and each row's id."""
 
+import csv
 import hashlib
+import io
 import json
 import random
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from ftvp_core.data.rows import Row, Table, as_text, refuse_half_characters
+from ftvp_core.data.formats import chosen, columns
+from ftvp_core.data.formats.base import held, texts
+from ftvp_core.data.formats.own import example_of
+from ftvp_core.data.rows import Table, as_text, refuse_half_characters
 from ftvp_core.errors import UserError
 from ftvp_core.spec import TrainSetSpec
-from ftvp_core.types import Assertion, Example, ExampleSet, Mapped, Message
+from ftvp_core.types import Example, ExampleSet, Mapped
 
-#: Names by convention, the surest first; then the same words in Korean, German and Arabic.
-INPUT_NAMES = (
-    "input", "question", "query", "prompt", "text", "instruction", "utterance", "sentence", "ticket", "message",
-    "질문", "입력", "문장", "텍스트", "frage", "eingabe", "anfrage", "سؤال", "السؤال", "نص", "النص",
-)  # fmt: skip
-REFERENCE_NAMES = (
-    "reference", "references", "answer", "answers", "expected", "expected_output", "ideal", "target", "label", "output",
-    "completion", "intent", "category", "class",
-    "답", "답변", "정답", "라벨", "레이블", "분류", "antwort", "kategorie", "ausgabe", "جواب", "الجواب", "إجابة", "الإجابة",
-    "تصنيف", "التصنيف",
-)  # fmt: skip
+#: The parts that a user can give a column for.
+KEYS = ("input", "reference", "id", "group", "gold")
 
 
 def to_examples(table: Table, spec: TrainSetSpec) -> ExampleSet:
-    """Map all of a table's rows. Raises UserError."""
-    mapping = _mapping(table, spec)
+    """Read all of a table's rows in the format that it fits. Raises UserError.
+
+    Columns named by the user mean plain columns, whatever else the table fits; then `format` decides; then the
+    format that fits best.
+    """
     if not table.rows:
         raise UserError(table.path, "found no rows", "give it at least one")
     refuse_half_characters(table)
-    examples = _examples(table.rows, mapping)
-    return ExampleSet(Path(table.path).name, table.sha256, table.format, table.encoding, mapping, tuple(examples))
+    asked = {key: column for key in KEYS if (column := getattr(spec, key, None)) is not None}
+    plain = "input" in asked or "reference" in asked
+    format_ = columns.COLUMNS if plain else chosen(table, spec.format)
+    if format_ is columns.COLUMNS:
+        mapping = _mapping(table, asked)
+        examples, name = list(columns.read(table, mapping)), table.format
+    else:
+        examples, name = [_placed(table, one, asked) for one in format_.read(table)], format_.name
+        mapping = replace(format_.mapped(table), **{"id": _own_id(table), **asked})
+    if not examples:
+        raise UserError(table.path, "found no rows", "give it at least one")
+    identified = tuple(_identified(examples, given="id" in asked))
+    return ExampleSet(Path(table.path).name, table.sha256, name, table.encoding, mapping, identified)
 
 
 def sampled(examples: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
@@ -47,67 +55,68 @@ def sampled(examples: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
     )
 
 
-def recognise(columns: Iterable[str]) -> tuple[str | None, str | None]:
-    """The input's and the reference's column by their names; None where no name fits."""
-    by_folded = {column.strip().casefold(): column for column in columns}
-    input_ = next((by_folded[name] for name in INPUT_NAMES if name in by_folded), None)
-    reference = next(
-        (by_folded[name] for name in REFERENCE_NAMES if name in by_folded and by_folded[name] != input_), None
-    )
-    return input_, reference
+def recorded_csv(examples: ExampleSet) -> str | None:
+    """The answers that the file already holds, as a recorded candidate reads them; None where it holds none."""
+    held_answers = [(one.id, one.recorded) for one in examples.examples if one.recorded is not None]
+    if not held_answers:
+        return None
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows([("id", "output"), *held_answers])
+    return out.getvalue()
 
 
-def _mapping(table: Table, spec: TrainSetSpec) -> Mapped:
-    asked = {key: getattr(spec, key, None) for key in ("input", "reference", "id", "group", "gold")}
+def _mapping(table: Table, asked: Mapping[str, str]) -> Mapped:
+    """Which column is what: those that the user names, the others by their names. Raises UserError."""
     for key, column in asked.items():
-        if column is not None and column not in table.columns:
-            raise UserError(
-                table.path,
-                f"{key}: found no column {column!r}",
-                f"the columns are {', '.join(table.columns) or 'none'}",
-            )
-    by_name = recognise(column for column in table.columns if column not in asked.values())
-    input_ = asked["input"] or by_name[0]
+        if column not in table.columns:
+            raise _no_column(table.path, key, column, table.columns)
+    by_name = columns.recognise(column for column in table.columns if column not in asked.values())
+    input_ = asked.get("input") or by_name[0]
     if input_ is None:
         raise UserError(
             table.path, f"no column is recognised as the input among {', '.join(table.columns)}", "name it with input"
         )
     return Mapped(
         input=input_,
-        reference=asked["reference"] or by_name[1],
-        id=asked["id"] or _own_id(table),
-        group=asked["group"],
-        gold=asked["gold"],
-        tags="tags" if "tags" in table.columns else None,
+        reference=asked.get("reference") or by_name[1],
+        id=asked.get("id") or _own_id(table),
+        group=asked.get("group"),
+        gold=asked.get("gold"),
+        tags=columns.named(table.columns, "tags"),
     )
 
 
 def _own_id(table: Table) -> str | None:
-    if "id" not in table.columns:
-        return None
+    """A column named `id`, if its values are unique."""
     ids = [as_text(row.get("id")) for row in table.rows]
     return "id" if len(set(ids)) == len(ids) and "" not in ids else None
 
 
-def _examples(rows: Iterable[Row], mapping: Mapped) -> list[Example]:
+def _no_column(path: str, key: str, column: str, known: Iterable[str]) -> UserError:
+    return UserError(path, f"{key}: found no column {column!r}", f"the columns are {', '.join(known) or 'none'}")
+
+
+def _placed(table: Table, one: Example, asked: Mapping[str, str]) -> Example:
+    """An Example of a format with the user's own columns for its id, group and gold. Raises UserError."""
+    for key, column in asked.items():
+        if column not in one.columns:
+            raise _no_column(table.path, key, column, one.columns)
+    found = {key: one.columns[column] for key, column in asked.items()}
+    return replace(
+        one,
+        id=found.get("id", one.id),
+        group=(found["group"] or None) if "group" in found else one.group,
+        gold=texts(held(found["gold"])) if "gold" in found else one.gold,
+    )
+
+
+def _identified(examples: list[Example], given: bool) -> Iterator[Example]:
+    """Each Example with an id of its own: the user's column's, the file's if they are unique, or its content's hash."""
+    ids = [one.id for one in examples]
+    use = given or ("" not in ids and len(set(ids)) == len(ids))
     taken: dict[str, int] = {}
-    examples = []
-    for row in rows:
-        input_ = as_text(row.get(mapping.input))
-        references = _texts(row.get(mapping.reference)) if mapping.reference else ()
-        raw = as_text(row.get(mapping.id)) if mapping.id else _content_id(input_, references)
-        examples.append(
-            Example(
-                id=_fresh(raw, taken),
-                input=input_,
-                references=references,
-                columns={column: as_text(value) for column, value in row.items()},
-                group=(as_text(row.get(mapping.group)) or None) if mapping.group else None,
-                tags=_tags(row.get(mapping.tags)) if mapping.tags else (),
-                gold=_texts(row.get(mapping.gold)) if mapping.gold else (),
-            )
-        )
-    return examples
+    for one in examples:
+        yield replace(one, id=_fresh(one.id if use else _content_id(one.input, one.references), taken))
 
 
 def _content_id(input_: str, references: tuple[str, ...]) -> str:
@@ -125,17 +134,6 @@ def _fresh(raw: str, taken: dict[str, int]) -> str:
     return id_
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    """The references of a cell: a JSON list holds several; an empty cell or null holds none."""
-    values = value if isinstance(value, list) else [value]
-    return tuple(as_text(one) for one in values if one is not None and one != "")
-
-
-def _tags(value: Any) -> tuple[str, ...]:
-    parts = [as_text(one) for one in value] if isinstance(value, list) else re.split(r"[,;|]", as_text(value))
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-
-
 def to_json(examples: ExampleSet) -> str:
     """One text that `from_json` reads back: how the store keeps a set."""
     return json.dumps(asdict(examples), ensure_ascii=True)
@@ -145,11 +143,3 @@ def from_json(text: str) -> ExampleSet:
     keys = json.loads(text)
     rows = tuple(example_of(row) for row in keys.pop("examples"))
     return ExampleSet(**{**keys, "mapping": Mapped(**keys["mapping"]), "examples": rows})
-
-
-def example_of(row: Mapping[str, Any]) -> Example:
-    """The Example that `asdict` made this of."""
-    texts = {key: tuple(row[key]) for key in ("references", "tags", "gold")}
-    history = tuple(Message(*turn) for turn in row.get("history", ()))
-    assertions = tuple(Assertion(**one) for one in row.get("assertions", ()))
-    return Example(**{**row, **texts, "history": history, "assertions": assertions})

@@ -10,15 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ftvp_core.errors import UserError
 
 #: One row: a cell is text, or what JSON holds (a list of references, say); numbers keep their spelling.
 Row = dict[str, Any]
 
+#: Lists that are one row's own, not a file's rows.
+PARTS_OF_A_ROW = {"messages", "conversations", "conversation", "assert", "assertions"}
+#: A test configuration's keys beside its `tests`: with them the object says more than its rows do.
+BESIDE_TESTS = {"defaultTest", "scenarios"}
+
 SEPARATORS = {",": "csv", "\t": "tsv", ";": "semicolon", "|": "pipe"}
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 csv.field_size_limit(2**31 - 1)
+
+
+class Bare(str):
+    """A scalar that its file wrote without quotes (a JSON number, YAML's plain words): its spelling, as text."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +47,16 @@ class Table:
 
 
 def read_table(path: Path, encoding: str | None = None) -> Table:
-    """Read CSV (any separator), JSON or JSONL. Raises UserError with file, row and what to do."""
+    """Read CSV (any separator), JSON, JSONL or YAML. Raises UserError with file, row and what to do."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # a ValueError: a null character in the path
         raise UserError(str(path), f"can't be read ({getattr(error, 'strerror', error)})", "check the path") from None
     text, encoding = decode(data, str(path), encoding)
-    if path.suffix.lower() in {".json", ".jsonl", ".ndjson"} or text.lstrip()[:1] in {"[", "{"}:
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        format_, rows = "yaml", _as_rows(_load_yaml(text, str(path)), str(path))
+        columns = tuple(dict.fromkeys(key for row in rows for key in row))
+    elif path.suffix.lower() in {".json", ".jsonl", ".ndjson"} or text.lstrip()[:1] in {"[", "{"}:
         format_, rows = _read_json(text, str(path))
         columns = tuple(dict.fromkeys(key for row in rows for key in row))
     else:
@@ -149,15 +165,50 @@ def _read_json(text: str, where: str) -> tuple[str, list[Row]]:
         if "\n" not in text.strip():
             raise UserError(f"{where}, line {whole.lineno}, column {whole.colno}", f"not JSON: {whole.msg}") from None
         return "jsonl", list(_json_lines(text, where))
+    format_ = "jsonl" if where.endswith((".jsonl", ".ndjson")) else "json"
+    return format_, _as_rows([loaded] if format_ == "jsonl" and isinstance(loaded, dict) else loaded, where)
+
+
+def _as_rows(loaded: Any, where: str) -> list[Row]:
+    """The rows of what JSON or YAML holds: a list's, those of an object's only list of objects, or the object."""
     if isinstance(loaded, dict):
-        lists = [value for value in loaded.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-        loaded = lists[0] if len(lists) == 1 else [loaded]
+        lists = [
+            key for key, value in loaded.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+        ]
+        # Under {intent: [{data: …}]} the key is the label of its rows, and is kept with them.
+        whole = len(lists) != 1 or lists[0] in PARTS_OF_A_ROW or set(loaded[lists[0]][0]) == {"data"}
+        loaded = [loaded] if whole or BESIDE_TESTS & loaded.keys() else loaded[lists[0]]
     if not isinstance(loaded, list):
         raise UserError(where, "found no list of rows", "give a list of objects, or one object a line")
     for number, row in enumerate(loaded, start=1):
         if not isinstance(row, dict):
             raise UserError(f"{where}, row {number}", f"found {as_text(row)[:40]!r}, expected an object")
-    return ("jsonl" if where.endswith((".jsonl", ".ndjson")) else "json"), loaded
+    return loaded
+
+
+class _Plain(yaml.BaseLoader):
+    """YAML whose scalars are all text, and in which nothing stands for something else: aliases can grow without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_mark()
+            raise yaml.MarkedYAMLError(problem="found an alias; write out what it stands for", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: Any) -> str:
+        return node.value if node.style else Bare(node.value)
+
+
+def _load_yaml(text: str, where: str) -> Any:
+    """YAML with its scalars as they are spelled. Raises UserError."""
+    try:
+        return yaml.load(text, Loader=_Plain)  # noqa: S506, it makes text, lists and objects only
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{where}{at}", f"not YAML: {getattr(error, 'problem', error)}") from None
+    except RecursionError:
+        raise UserError(where, "not YAML: too many brackets inside each other") from None
 
 
 def _json_lines(text: str, where: str) -> Iterator[Row]:
@@ -176,6 +227,6 @@ def _json_lines(text: str, where: str) -> Iterator[Row]:
 def _loads(text: str) -> Any:
     """JSON whose numbers keep their spelling. Raises JSONDecodeError."""
     try:
-        return json.loads(text, parse_int=str, parse_float=str)
+        return json.loads(text, parse_int=Bare, parse_float=Bare)
     except RecursionError:
         raise json.JSONDecodeError("too many brackets inside each other", text, 0) from None

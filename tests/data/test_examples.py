@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ftvp_core.data.examples import from_json, recognise, sampled, to_examples, to_json
+from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
+from ftvp_core.data.formats.columns import recognise
 from ftvp_core.data.rows import read_table
 from ftvp_core.errors import UserError
 from ftvp_core.spec import EvalSetSpec

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from ftvp_core.data.examples import recognise
+from ftvp_core.data.formats.columns import recognise
 
 
 @pytest.mark.parametrize(
