@@ -19,6 +19,10 @@ class Message(NamedTuple):
     content: str
 
 
+#: The name of a row's last assertion that says which mean of the others passes; without it all must pass.
+ROW_THRESHOLD = "threshold"
+
+
 @dataclass(frozen=True, slots=True)
 class Assertion:
     """What a row itself asks of its answer, such as promptfoo's `not-contains(0.5):text`.

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ftvp_core.data.rows import as_text, decode, read_table
+from ftvp_core.data.formats.nested import contexts
+from ftvp_core.data.rows import Table, as_text, decode, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.spec import KnowledgeSpec
 from ftvp_core.tokens import BYTES_PER_TOKEN, estimated
@@ -32,11 +33,15 @@ def read_knowledge(path: Path, spec: KnowledgeSpec) -> Knowledge:
         found = ", ".join(sorted({file.suffix or file.name for file in files})) or "no file"
         raise UserError(str(path), f"found {found}; expected text, Markdown, CSV or JSONL")
     passages: list[Passage] = []
+    named: set[str] = set()
     for file in readable:
         source = file.name if path.is_file() else file.relative_to(path).as_posix()
-        texts = list(_rows(file) if file.suffix.lower() in ROWS else _chunks(_text(file), spec))
-        one = len(texts) == 1
-        passages += [Passage(source if one else f"{source}#{at}", source, text) for at, text in enumerate(texts, 1)]
+        for name, texts in _texts(file, source, spec):
+            if name in named:  # the same passage in two SQuAD files
+                continue
+            named.add(name)
+            one = len(texts) == 1
+            passages += [Passage(name if one else f"{name}#{at}", name, text) for at, text in enumerate(texts, 1)]
     if not passages:
         raise UserError(str(path), "holds no text")
     content = "\x1f".join(f"{passage.id}\x1e{passage.text}" for passage in passages)
@@ -57,9 +62,22 @@ def _text(file: Path) -> str:
     return _FRONT_MATTER.sub("", text) if file.suffix.lower() != ".txt" else text
 
 
-def _rows(file: Path) -> Iterator[str]:
+def _texts(file: Path, source: str, spec: KnowledgeSpec) -> Iterator[tuple[str, list[str]]]:
+    """A file's texts under its source; SQuAD's passages under sources of their own, as its questions name them."""
+    if file.suffix.lower() not in ROWS:
+        yield source, list(_chunks(_text(file), spec))
+        return
+    table = read_table(file)
+    passages = contexts(table)
+    for name, passage in passages.items():
+        yield name, list(_chunks(passage, spec))
+    if not passages:
+        yield source, list(_rows(table))
+
+
+def _rows(table: Table) -> Iterator[str]:
     """One passage a row: its columns, named."""
-    for row in read_table(file).rows:
+    for row in table.rows:
         yield "\n".join(f"{column}: {as_text(value)}" for column, value in row.items())
 
 

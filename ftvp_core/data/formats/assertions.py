@@ -11,7 +11,7 @@ from typing import Any
 
 from ftvp_core.data.formats.base import misfit, typed
 from ftvp_core.data.rows import as_text
-from ftvp_core.types import Assertion
+from ftvp_core.types import ROW_THRESHOLD, Assertion
 
 #: promptfoo's kinds. Those that no grader runs make their row ungraded; a word that isn't here is plain text.
 KINDS = (
@@ -30,8 +30,6 @@ KINDS = (
 ALIASES = {"fn": "javascript", "eval": "javascript", "grade": "llm-rubric"}
 #: A CSV cell's levenshtein without a threshold is held to this in promptfoo; a test file's to the grader's own.
 CSV_LEVENSHTEIN = 0.75
-#: The mean of the row's assertions that passes, in the place of all of them.
-ROW_THRESHOLD = "threshold"
 
 _SPELLED = re.compile(
     rf"(not-)?({'|'.join(sorted(KINDS, key=len, reverse=True))})(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL

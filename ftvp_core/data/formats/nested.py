@@ -35,6 +35,15 @@ def paragraphs(table: Table) -> Iterator[Paragraph]:
             yield Paragraph(f"{where}, {place}", source_of(title, text), title, text, questions)
 
 
+def contexts(table: Table) -> dict[str, str]:
+    """A SQuAD file's passages, each once, by the source that its questions' gold names; none of another file's."""
+    if is_squad(table):
+        return {paragraph.source: paragraph.text for paragraph in paragraphs(table)}
+    if not mostly(table, _is_flat_squad):
+        return {}
+    return {example.gold[0]: example.columns["context"] for example in _flat_squad(table)}
+
+
 def source_of(title: str, text: str) -> str:
     """The same passage has one name in every file, and a translation under the same title has another."""
     return f"{title}/{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -34,6 +34,10 @@ def _alpaca(table: Table) -> Iterator[Example]:
         )
 
 
+def _mapped_alpaca(table: Table) -> Mapped:
+    return Mapped("input", "response" if set(table.columns) == DOLLY else "output")
+
+
 def _history(where: str, value: Any) -> tuple[Message, ...]:
     """Alpaca's earlier exchanges: pairs of what was asked and answered."""
     if value is None or value == "":
@@ -83,7 +87,7 @@ def _text(table: Table) -> Iterator[Example]:
         yield example(row, as_text(row.get("text")))
 
 
-ALPACA = Format("alpaca", _fits_alpaca, _alpaca)
+ALPACA = Format("alpaca", _fits_alpaca, _alpaca, _mapped_alpaca)
 PROMPT_COMPLETION = Format(
     "trl-prompt-completion", _fits_prompt_completion, _prompt_completion, _mapped_prompt_completion
 )
