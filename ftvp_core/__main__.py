@@ -219,6 +219,8 @@ def _check(options: argparse.Namespace) -> int:
         )
         findings = [asdict(finding) for finding in check(eval_set, train_set)]
         found |= {
+            "format": eval_set.format,
+            "n": len(eval_set.examples),
             "mapping": {key: value for key, value in asdict(eval_set.mapping).items() if value},
             "findings": findings,
         }

@@ -7,7 +7,8 @@ import pytest
 
 from ftvp_core.errors import UserError
 from ftvp_core.grading import build
-from ftvp_core.types import Example
+from ftvp_core.grading.assertions import unsupported_assertions
+from ftvp_core.types import Assertion, Example, ExampleSet, Grade, Mapped
 
 LABELS = ("card_arrival", "card arrival date", "refund", "환불 요청", "استرداد")
 
@@ -90,3 +91,93 @@ def test_a_wrong_grader_is_one_line_with_its_place(entry: Any, said: str) -> Non
 
 def test_no_pattern_can_hang_a_run() -> None:
     assert value({"regex": "(a+)+$"}, "a" * 5000 + "b", "x") == 0
+
+
+def asked(output: str, *assertions: Assertion, references: tuple[str, ...] = ()) -> Grade:
+    return build(["exact_match"], ()).grade(output, Example("1", "?", references, {}, assertions=assertions))
+
+
+SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer", "minimum": 5}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "output", "expected"),
+    [
+        ("equals", "refund", " refund\n", 1),
+        ("equals", "refund", "Refund", 0),
+        ("equals", {"a": [1, 2]}, '{ "a": [1, 2] }', 1),
+        ("contains", "환불", unicodedata.normalize("NFD", "네, 환불입니다"), 1),
+        ("contains", "refund", "a Refund", 0),
+        ("icontains", "STRASSE", "Die Straße", 1),
+        ("icontains", "refund", "a Refund", 1),
+        ("contains-any", ["a", "z"], "abc", 1),
+        ("contains-all", ["a", "z"], "abc", 0),
+        ("icontains-any", ["X", "B"], "abc", 1),
+        ("icontains-all", ["A", "B"], "abc", 1),
+        ("starts-with", "ab", "abc", 1),
+        ("starts-with", "b", "abc", 0),
+        ("ends-with", "bc", "abc", 1),
+        ("regex", r"^\d{2}$", "42", 1),
+        ("regex", r"^\d{2}$", "142", 0),
+        ("levenshtein", "kitten", "sitting", 1),
+        ("word-count", "3", "one two  three", 1),
+        ("word-count", {"min": 1, "max": 2}, "one two three", 0),
+        ("is-json", None, '{"a": 1}', 1),
+        ("is-json", None, '```{"a": 1}```', 0),
+        ("is-json", None, "NaN", 0),
+        ("is-json", SCHEMA, '{"a": 5}', 1),
+        ("is-json", SCHEMA, '{"a": 4}', 0),
+        ("is-json", {"type": "string", "pattern": "^a+$"}, '"aab"', 0),
+        ("contains-json", SCHEMA, 'Here: [1] and {"a": 7}.', 1),
+        ("contains-json", None, "none {here", 0),
+    ],
+)
+def test_each_kind_of_assertion_and_its_negation(name: str, value: Any, output: str, expected: float) -> None:
+    assert asked(output, Assertion(name, value)).value == expected
+    assert asked(output, Assertion(name, value, negated=True)).value == 1 - expected
+
+
+@pytest.mark.parametrize(("most", "expected"), [(3, 1), (2, 0)])
+def test_levenshtein_counts_edits(most: float, expected: float) -> None:
+    assert asked("sitting", Assertion("levenshtein", "kitten", most)).value == expected
+
+
+def test_a_row_with_assertions_is_graded_by_them_alone() -> None:
+    assert asked("b", Assertion("equals", "b"), references=("a",)).value == 1
+    assert asked("ab", Assertion("contains", "a"), Assertion("contains", "z")).value == 0
+
+
+@pytest.mark.parametrize(("least", "expected"), [(0.5, 1), (0.6, 0), (0, 1)])
+def test_a_rows_threshold_is_the_mean_that_passes(least: float, expected: float) -> None:
+    threshold = Assertion("threshold", threshold=least)
+    assert asked("ab", Assertion("contains", "a"), Assertion("contains", "z"), threshold).value == expected
+
+
+@pytest.mark.parametrize(
+    ("assertion", "said"),
+    [
+        (Assertion("llm-rubric", "is polite"), "llm-rubric: can't be run"),
+        (Assertion("similar", "x", 0.8, negated=True), "not-similar: can't be run"),
+        (Assertion("contains with a template", "{{ x | upper }}"), "with a template"),
+        (Assertion("contains", ""), "expected a text"),
+        (Assertion("contains-any", []), "expected texts"),
+        (Assertion("regex", "(?=x)"), "regular expression"),
+        (Assertion("word-count", "many"), "expected a number"),
+        (Assertion("is-json", {"type": "nothing"}), "not a JSON Schema"),
+        (Assertion("is-json", "text"), "expected a JSON Schema"),
+        (Assertion("is-json", {"pattern": "(?=x)"}), "regular expression"),
+        (Assertion("is-json", {"patternProperties": {"(a+)+$": {}}}), "patternProperties"),
+    ],
+)
+def test_what_cannot_be_run_leaves_its_row_ungraded_and_is_named_beforehand(assertion: Assertion, said: str) -> None:
+    grade = asked("a", Assertion("contains", "a"), assertion)
+    assert grade.value is None and said in grade.reason and "\n" not in grade.reason
+    row = Example("1", "?", (), {}, assertions=(Assertion("contains", "a"), assertion))
+    rows = ExampleSet("e", "0", "promptfoo", "utf-8", Mapped("input"), (Example("0", "?", ("a",), {}), row))
+    name = f"not-{assertion.name}" if assertion.negated else assertion.name
+    assert unsupported_assertions(rows) == [(2, name)]
+
+
+def test_a_schema_fetches_nothing() -> None:
+    grade = asked("{}", Assertion("is-json", {"$ref": "http://127.0.0.1:9/schema.json"}))
+    assert grade.value is None and "127.0.0.1" in grade.reason

@@ -1,13 +1,16 @@
 """Knowledge: what a file's passages are, in every script, and that nothing is lost between them."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from ftvp_core.data.examples import to_examples
 from ftvp_core.data.knowledge import read_knowledge
+from ftvp_core.data.rows import read_table
 from ftvp_core.errors import UserError
-from ftvp_core.spec import KnowledgeSpec
+from ftvp_core.spec import EvalSetSpec, KnowledgeSpec
 from ftvp_core.tokens import BYTES_PER_TOKEN
 
 SMALL = KnowledgeSpec(path="x", chunk_tokens=32, overlap=12)
@@ -79,3 +82,20 @@ def test_what_holds_no_text_is_one_line(tmp_path: Path, name: str, content: byte
     with pytest.raises(UserError) as raised:
         read_knowledge(tmp_path, KnowledgeSpec(path="x"))
     assert "\n" not in str(raised.value) and str(tmp_path) in str(raised.value)
+
+
+def test_squad_passages_stand_once_each_under_the_name_that_gold_uses(tmp_path: Path) -> None:
+    qas = [{"id": "1", "question": "q", "answers": [{"text": "fox"}]}]
+    article = {
+        "title": "Fox",
+        "paragraphs": [{"context": "A fox. " * 40, "qas": qas}, {"context": "Short.", "qas": []}],
+    }
+    for name in ("one.json", "two.json"):
+        (tmp_path / name).write_text(json.dumps({"data": [article]}))
+    (tmp_path / "faq.csv").write_text("q,a\nx,y\n")
+    passages = read_knowledge(tmp_path, SMALL).passages
+    (example,) = to_examples(read_table(tmp_path / "one.json"), EvalSetSpec(path="x")).examples
+    chunks = [passage for passage in passages if passage.source == example.gold[0]]
+    assert len(chunks) > 1 and all("fox" in chunk.text for chunk in chunks)
+    assert [passage.text for passage in passages if passage not in chunks] == ["q: x\na: y", "Short."]
+    assert len({passage.id for passage in passages}) == len(passages)

@@ -40,9 +40,8 @@ _LISTS = {"contains-all", "contains-any", "icontains-all", "icontains-any"}
 _SCHEMAS = {"is-json", "contains-json"}
 
 
-def from_text(cell: tuple[str, str | None]) -> Assertion:
+def from_text(text: str, configured: str | None, variables: Mapping[str, str]) -> Assertion:
     """A CSV cell's assertion, with the threshold that another column sets for it."""
-    text, configured = cell
     threshold = _number(configured)
     if text.startswith("file://"):
         return Assertion("file", text, threshold)
@@ -50,14 +49,13 @@ def from_text(cell: tuple[str, str | None]) -> Assertion:
         return Assertion(ALIASES[found[1]], found[2].strip(), threshold)
     found = _SPELLED.fullmatch(text)
     if found is None:
-        return Assertion("equals", text, threshold)
+        return _made("equals", text, threshold, False, variables)
     negated, name, spelled, rest = found.groups()
     if threshold is None:
         threshold = _number(spelled)
     if threshold is None and name == "levenshtein":
         threshold = CSV_LEVENSHTEIN
-    value = _value(name, rest.strip()) if rest and rest.strip() else None
-    return Assertion(name, value, threshold, bool(negated))
+    return _made(name, (rest or "").strip(), threshold, bool(negated), variables)
 
 
 def from_list(
@@ -99,12 +97,19 @@ def _asserted(where: str, place: str, one: Mapping[str, Any], variables: Mapping
     if not name:
         raise misfit(where, f"{place}.type", one.get("$ref"), "a type such as contains")
     threshold = None if one.get("threshold") is None else number(where, f"{place}.threshold", one["threshold"])
-    given = _filled(one.get("value"), variables)
-    value = None if given is None or given == "" else _value(name, given)
-    more = (
-        "transform" if one.get("transform") else "weight" if weighed
-        else "a file" if _holds(given, "file://") else "a template" if _holds(given, "{{", "{%", "{#") else ""
-    )  # fmt: skip
+    more = "transform" if one.get("transform") else "weight" if weighed else ""
+    return _made(name, one.get("value"), threshold, negated, variables, more)
+
+
+def _made(
+    name: str, given: Any, threshold: float | None, negated: bool, variables: Mapping[str, str], more: str = ""
+) -> Assertion:
+    """An assertion with the test's variables in its value. Its name says what of it no grader runs, if any."""
+    left = _filled(given, dict.fromkeys(variables, ""))
+    if not more:
+        more = "a file" if _holds(left, "file://") else "a template" if _holds(left, "{{", "{%", "{#") else ""
+    filled = _filled(given, variables)
+    value = None if filled is None or filled == "" else _value(name, filled)
     return Assertion(f"{name} with {more}" if more else name, value, threshold, negated)
 
 

@@ -67,12 +67,13 @@ def _read(table: Table) -> Iterator[Example]:
 
 def _csv_row(where: str, row: Row) -> Example:
     cells = {column: as_text(cell) for column, cell in row.items()}
+    variables = {column: cell for column, cell in cells.items() if not column.startswith("__")}
+    every = cells.get("__config:__expected:threshold")
     assertions = tuple(
-        from_text(_configured(cells, column, cell))
+        from_text(cell.strip(), cells.get(f"__config:{column}:threshold") or every, variables)
         for column, cell in cells.items()
         if column.startswith("__expected") and cell.strip()
     )
-    variables = {column: cell for column, cell in cells.items() if not column.startswith("__")}
     threshold = row_threshold(where, "__threshold", cells.get("__threshold"))
     return _example(
         where, variables, (*assertions, *threshold) if assertions else (),
@@ -93,12 +94,6 @@ def _csv_metadata(cells: Mapping[str, str]) -> dict[str, str | list[str]]:
         elif key != column and cell:
             found[key] = cell
     return found
-
-
-def _configured(cells: Mapping[str, str], column: str, cell: str) -> tuple[str, str | None]:
-    """An `__expected` cell with the threshold that a `__config:` column sets for it, or for all."""
-    own, every = f"__config:{column}:threshold", "__config:__expected:threshold"
-    return cell, cells.get(own) or cells.get(every) or None
 
 
 def _test(where: str, row: Row, default: Mapping[str, Any]) -> Iterator[Example]:
