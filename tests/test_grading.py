@@ -178,6 +178,15 @@ def test_what_cannot_be_run_leaves_its_row_ungraded_and_is_named_beforehand(asse
     assert unsupported_assertions(rows) == [(2, name)]
 
 
+def test_a_schema_or_an_answer_without_end_leaves_the_row_open() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(300):
+        schema = {"items": schema}
+    assert asked("[]", Assertion("is-json", schema)).value is None
+    assert asked("1" + "0" * 400, Assertion("is-json", {"multipleOf": 0.1})).value is None
+    assert asked("[" * 100_000, Assertion("is-json")).value == 0
+
+
 def test_a_schema_fetches_nothing() -> None:
     grade = asked("{}", Assertion("is-json", {"$ref": "http://127.0.0.1:9/schema.json"}))
     assert grade.value is None and "127.0.0.1" in grade.reason

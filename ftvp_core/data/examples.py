@@ -29,7 +29,14 @@ def to_examples(table: Table, spec: TrainSetSpec) -> ExampleSet:
     """
     if not table.rows:
         raise UserError(table.path, "found no rows", "give it at least one")
-    refuse_half_characters(table)
+    try:
+        refuse_half_characters(table)
+        return _read(table, spec)
+    except RecursionError:
+        raise UserError(table.path, "a row holds too many brackets inside each other", "mend or remove it") from None
+
+
+def _read(table: Table, spec: TrainSetSpec) -> ExampleSet:
     asked = {key: column for key in KEYS if (column := getattr(spec, key, None)) is not None}
     plain = "input" in asked or "reference" in asked
     format_ = columns.COLUMNS if plain else chosen(table, spec.format)

@@ -18,7 +18,7 @@ from ftvp_core.errors import UserError
 Row = dict[str, Any]
 
 #: Lists that are one row's own, not a file's rows.
-PARTS_OF_A_ROW = {"messages", "conversations", "conversation", "assert", "assertions"}
+PARTS_OF_A_ROW = {"messages", "conversations", "conversation", "input", "prompt", "completion", "assert", "assertions"}
 #: A test configuration's keys beside its `tests`: with them the object says more than its rows do.
 BESIDE_TESTS = {"defaultTest", "scenarios"}
 
@@ -67,7 +67,7 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
 def as_text(value: Any) -> str:
     """A cell as text; JSON's null is empty, lists and objects are written as JSON."""
     if isinstance(value, str):
-        return value
+        return str(value)
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 

@@ -63,7 +63,10 @@ def _passes(output: str, assertion: Assertion) -> bool:
     check = _KINDS.get(assertion.name)
     if check is None:
         raise UserError(shown(assertion), "can't be run here", "only kinds that need no model, code or request are")
-    return check(output, assertion) != assertion.negated
+    try:
+        return check(output, assertion) != assertion.negated
+    except (RecursionError, OverflowError):  # brackets inside each other, numbers beyond all bounds
+        raise UserError(shown(assertion), "the answer or the schema is too deep or too large") from None
 
 
 def _text(assertion: Assertion) -> str:

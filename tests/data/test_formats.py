@@ -222,6 +222,12 @@ ROWS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "squad",
         {"input": "q", "references": ("a", "b"), "group": "T"},
     ),
+    (
+        {"messages": [user("q"), {"role": "developer", "content": "Again: brief."}, assistant("a"), assistant("b")]},
+        "openai-chat",
+        {"input": "q\n\nAgain: brief.", "references": ("a\n\nb",)},
+    ),
+    ({"messages": [assistant("a")]}, "openai-chat", {"input": "", "references": ("a",)}),
     # plain columns: the container's name
     ({"question": "q", "response": "o"}, "jsonl", {"input": "q", "references": (), "recorded": "o"}),
     ({"input": "q", "output": "a"}, "jsonl", {"input": "q", "references": ("a",), "recorded": None}),
@@ -330,6 +336,20 @@ def test_columns_named_by_the_user_win_over_every_format(tmp_path: Path) -> None
     assert (grouped.format, grouped.examples[0].group, grouped.examples[0].gold) == ("alpaca", "p", ("p",))
     with pytest.raises(UserError, match="group: found no column 'chapter'"):
         read(tmp_path, rows, group="chapter")
+
+
+def test_brackets_without_end_are_one_line(tmp_path: Path) -> None:
+    deep = "[" * 400 + '"x"' + "]" * 400
+    with pytest.raises(UserError, match="brackets"):
+        read(tmp_path, f'{{"messages": [{{"role": "user", "content": {deep}}}]}}')
+
+
+def test_numbers_keep_their_spelling(tmp_path: Path) -> None:
+    (example,) = read(
+        tmp_path, '{"inputs": {"q": "x", "n": 1.10, "big": 1e5}, "expectations": {"answer": 7.0}}'
+    ).examples
+    assert (example.columns["n"], example.columns["big"], example.references) == ("1.10", "1e5", ("7.0",))
+    assert type(example.columns["n"]) is str
 
 
 def test_passages_of_a_record_stand_for_a_prompts_context(tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ def conversation(turns: Iterable[Turn], system: str = "") -> tuple[str, str | No
     while asked and asked[0].role == "system":
         heads.append(asked.pop(0).text)
     last = max((at for at, turn in enumerate(asked) if turn.role == "user"), default=None)
-    input_ = "" if last is None else asked.pop(last).text
-    history = tuple(Message(turn.role, turn.text) for turn in asked)
+    # What stands between the last question and the answer (a reminder, an answer begun) is asked with the question.
+    input_ = "" if last is None else "\n\n".join(turn.text for turn in asked[last:])
+    history = tuple(Message(turn.role, turn.text) for turn in asked[:last])
     return input_, answer, {"system": "\n\n".join(heads) or None, "history": history, "recorded": recorded}
 
 
@@ -97,9 +98,9 @@ def _add(turns: list[Turn], turn: Turn) -> None:
 
 def _text(where: str, place: str, value: Any, turn: dict[str, Any]) -> str:
     """A turn's text: its own, its text parts', and the tools that it calls."""
-    calls = [_call(one.get("function", one)) for one in turn.get("tool_calls") or () if isinstance(one, dict)]
-    if isinstance(turn.get("function_call"), dict):
-        calls.append(_call(turn["function_call"]))
+    found = turn.get("tool_calls") if isinstance(turn.get("tool_calls"), list) else [turn.get("function_call")]
+    named = [one.get("function", one) if isinstance(one, dict) else one for one in found or ()]
+    calls = [_call(one) for one in named if isinstance(one, dict)]
     if value is None and not calls and turn.get("refusal") is None:
         raise misfit(where, place, None, "text")
     pieces = [_part(where, place, value if value is not None else turn.get("refusal") or "")]
@@ -124,7 +125,7 @@ def _part(where: str, place: str, value: Any) -> str:
     raise misfit(where, place, kind, "text: the product compares text alone")
 
 
-def _call(call: Any) -> str:
+def _call(call: dict[str, Any]) -> str:
     """A tool's call as JSON. Arguments that are JSON already keep their spelling."""
     arguments = call.get("arguments", call.get("input", {}))
     spelled = arguments if isinstance(arguments, str) and _is_json(arguments) else as_json(arguments)

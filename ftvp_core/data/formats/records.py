@@ -188,7 +188,7 @@ FORMATS = (
     Format("kiln", lambda table: SHAPE if mostly(table, _is_kiln) else NO, _kiln),
     _record("ragas", _ragas, ("user_input", "question"), ("reference", "ground_truth", "ground_truths"), ("response", "answer")),
     _record("deepeval", _deepeval, ("input",), ("expected_output", "expectedOutput"), ("actual_output", "actualOutput")),
-    _record("langfuse", _langfuse, ("input",), ("expectedOutput", "expected_output"), ()),
+    _record("langfuse", _langfuse, ("input",), ("expectedOutput", "expected_output"), ("output",)),
     _record("braintrust", _braintrust, ("input",), ("expected",), ("output",)),
     _record("azure", _azure, ("query",), ("ground_truth",), ("response",)),
 )  # fmt: skip
