@@ -129,7 +129,7 @@ def _langfuse(columns: set[str]) -> int:
 
 
 def _braintrust(columns: set[str]) -> int:
-    own = columns & {"output", "tags", "metadata", "scores"}
+    own = columns & {"output", "metadata", "scores"}
     return TOOL if {"input", "expected"} <= columns and own else NO
 
 
