@@ -1,16 +1,13 @@
 """What one click makes of a finding: a cleaned set, to be kept as a new version. The old one stays.
 
-A mend is one function, the set that the finding is of -> its rows that stay, with a line in `MENDS`.
+A mend is one function, the set that the finding is of -> its rows as they should be, with a line in `MENDS`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from ftvp_core.data.checks import check, labels_of
-from ftvp_core.data.checks.answers import spaced
-from ftvp_core.data.checks.labels import spellings
+from ftvp_core.data.checks import answers, labels, leaks, private, prompts
+from ftvp_core.data.checks.common import Check, Checked, Part
 from ftvp_core.types import Example, ExampleSet, Finding
 
 
@@ -18,7 +15,7 @@ from ftvp_core.types import Example, ExampleSet, Finding
 class Mended:
     """`examples` are all rows of the cleaned `part`; the other set stays as it is. `said` is one sentence."""
 
-    part: Literal["eval", "train"]
+    part: Part
     examples: tuple[Example, ...]
     dropped: int
     changed: int
@@ -29,44 +26,76 @@ Mend = Callable[[ExampleSet, Finding], tuple[Example, ...]]
 
 
 def mend(finding_id: str, eval_set: ExampleSet, train_set: ExampleSet | None) -> Mended | None:
-    """The set that a finding of `check` is about, cleaned; None where nothing is found or no mend is safe.
+    """The cleaned set, of the eval set's finding or, with `train-` before its id, of the training set's.
 
-    Leaks are always mended in the training set: an eval set that is cut to fit it would measure something else.
+    None where nothing is found, no mend is safe, or no row would be left. Leaks are mended in the training set: an
+    eval set cut to fit it would measure something else. The near ones' mend takes the exact ones along.
     """
-    found = next((one for one in check(eval_set, train_set) if one.id == finding_id), None)
+    if finding_id in LEAKS:
+        return _without_leaks(finding_id, eval_set, train_set) if train_set is not None else None
+    check, repair = MENDS.get(finding_id.removeprefix("train-"), (None, None))
+    if check is None or repair is None or finding_id in NOT_IN_EVAL:
+        return None
+    found = next((one for one in check(Checked(eval_set, train_set)) if one.id == finding_id), None)
     if found is None:
         return None
-    if finding_id in LEAKS and train_set is not None:
-        return _without_leaked(found, eval_set, train_set)
-    examples = train_set if found.part == "train" else eval_set
-    mended = MENDS.get(finding_id.removeprefix("train-"))
-    if mended is None or examples is None or (finding_id in TRAIN_ONLY):
-        return None
-    return _told(found, examples, mended(examples, found))
+    examples = train_set if found.part == "train" and train_set is not None else eval_set
+    return _told(found.part, examples, repair(examples, found))
 
 
-def _told(found: Finding, examples: ExampleSet, kept: tuple[Example, ...]) -> Mended | None:
+def _told(part: Part, examples: ExampleSet, rows: tuple[Example, ...], stays: str = "") -> Mended | None:
     before = {one.id: one for one in examples.examples}
-    dropped = len(examples.examples) - len(kept)
-    changed = sum(one != before[one.id] for one in kept)
-    if not kept or not dropped + changed:
+    dropped, changed = len(before) - len(rows), sum(one != before[one.id] for one in rows)
+    if not rows or not dropped + changed:
         return None
-    done = " and ".join(f"{count:,} {what}" for count, what in ((dropped, "dropped"), (changed, "changed")) if count)
-    name = "training" if found.part == "train" else "eval"
-    return Mended(found.part, kept, dropped, changed, f"Rows of the {name} set: {done}, {len(kept):,} kept.")
+    counts = ((dropped, "dropped"), (changed, "changed"), (len(rows) - changed, "kept as they were"))
+    done = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    name = "training" if part == "train" else "eval"
+    return Mended(part, rows, dropped, changed, f"Rows of the {name} set: {done}{stays}.")
 
 
-def _without_leaked(found: Finding, eval_set: ExampleSet, train_set: ExampleSet) -> Mended | None:
-    """All training rows that repeat or nearly repeat an eval row; a row has more of them than a finding shows."""
-    leaked: set[int] = set()
-    kept = train_set
-    here: Finding | None = found
-    while here is not None and kept.examples:
-        ids = {kept.examples[row - 1].id for row in _leaking(here, eval_set, kept)}
-        leaked |= {row for row, one in enumerate(train_set.examples, start=1) if one.id in ids}
-        kept = replace(kept, examples=tuple(one for one in kept.examples if one.id not in ids))
-        here = next((one for one in _leaks(eval_set, kept) if one.id == found.id), None) if kept.examples else None
-    if not kept.examples:
-        return None
-    said = f"Rows of the training set that the eval set repeats: {len(leaked):,} dropped, {len(kept.examples):,} kept; the eval set stays as it is."
-    return Mended("train", kept.examples, len(leaked), 0, said)
+def _without_leaks(finding_id: str, eval_set: ExampleSet, train_set: ExampleSet) -> Mended | None:
+    near = leaks.leaking_rows(eval_set, train_set) if finding_id == "leak-near" else frozenset()
+    kept = leaks.without_leaks(replace(train_set, examples=_dropped(train_set, near)), eval_set)
+    return _told("train", train_set, kept, stays="; the eval set stays as it is")
+
+
+def _dropped(examples: ExampleSet, rows: Collection[int]) -> tuple[Example, ...]:
+    gone = frozenset(rows)
+    return tuple(one for row, one in enumerate(examples.examples, start=1) if row not in gone)
+
+
+def _drop(examples: ExampleSet, found: Finding) -> tuple[Example, ...]:
+    """Of duplicates the finding names the later ones, so that one of each stays."""
+    return _dropped(examples, found.rows)
+
+
+def _strip(examples: ExampleSet, found: Finding) -> tuple[Example, ...]:
+    return tuple(
+        replace(one, references=tuple(text.strip() or text for text in one.references)) for one in examples.examples
+    )
+
+
+def _respell(examples: ExampleSet, found: Finding) -> tuple[Example, ...]:
+    right = labels.spellings(examples)
+    return tuple(
+        replace(one, references=tuple(dict.fromkeys(right.get(text, text) for text in one.references)))
+        for one in examples.examples
+    )
+
+
+LEAKS = frozenset({"leak-exact", "leak-near"})
+#: Dropping these from an eval set would leave the questions that are hard to answer out of the measure.
+NOT_IN_EVAL = frozenset({"refusal", "answer-cut", "too-long"})
+MENDS: Mapping[str, tuple[Check, Mend]] = {
+    "duplicate-exact": (leaks.duplicate_exact, _drop),
+    "duplicate-near": (leaks.duplicate_near, _drop),
+    "contradiction": (leaks.contradiction, _drop),
+    "empty-reference": (answers.empty_reference, _drop),
+    "refusal": (answers.refusal, _drop),
+    "answer-cut": (answers.answer_cut, _drop),
+    "too-long": (prompts.too_long, _drop),
+    "personal-data": (private.personal_data, _drop),
+    "format-mixed": (answers.format_mixed, _strip),
+    "label-spelling": (labels.label_spelling, _respell),
+}

@@ -114,8 +114,8 @@ def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
     return sorted(found + [(row, other) for row, others in partners.items() for other in others])
 
 
-def near_pairs_between(texts: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
-    """Positions (text, other) of near or equal texts of two sets: each text with up to 5 others, sorted.
+def near_pairs_between(texts: Sequence[str], others: Sequence[str], most: int = MOST_PARTNERS) -> list[tuple[int, int]]:
+    """Positions (text, other) of near or equal texts of two sets: each text with up to `most` others, sorted.
 
     Only the keys of `texts` are held, so that `others` may be many.
     """
@@ -129,17 +129,17 @@ def near_pairs_between(texts: Sequence[str], others: Sequence[str]) -> list[tupl
     partners: dict[str, list[int]] = {}
     for at, text in enumerate(others):
         other = form(text)
-        for one in {one for key in _keys(other) for one in _last_unpaired(forms_of.get(key), partners)}:
+        for one in {one for key in _keys(other) for one in _last_unpaired(forms_of.get(key), partners, most)}:
             if is_near(one, other):
                 partners.setdefault(one, []).append(at)
     return sorted((row, at) for one, found in partners.items() for row in rows_of[one] for at in found)
 
 
-def _last_unpaired(bucket: list[str] | None, partners: Mapping[str, Sequence[int]]) -> Sequence[str]:
+def _last_unpaired(bucket: list[str] | None, partners: Mapping[str, Sequence[int]], most: int) -> Sequence[str]:
     """The forms to compare; those that have their partners leave the bucket and make room for the ones before."""
     if bucket is None:
         return ()
-    bucket[-MOST_COMPARED:] = [one for one in bucket[-MOST_COMPARED:] if len(partners.get(one, ())) < MOST_PARTNERS]
+    bucket[-MOST_COMPARED:] = [one for one in bucket[-MOST_COMPARED:] if len(partners.get(one, ())) < most]
     return bucket[-MOST_COMPARED:]
 
 

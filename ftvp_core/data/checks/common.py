@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ftvp_core.data.near import near_pairs, near_pairs_between, turned_round
+from ftvp_core.data.near import MOST_PARTNERS, near_pairs, near_pairs_between, turned_round
 from ftvp_core.tokens import ESTIMATE, Counter
 from ftvp_core.types import Example, ExampleSet, Finding
 
@@ -36,12 +36,12 @@ class Checked:
     @cached_property
     def near(self) -> Mapping[Part, Pairs]:
         """Rows from 1, (later, earlier), that read nearly the same but aren't the same: searched once."""
-        return {part: _near_rows(examples, examples, inside=True) for part, examples in self.parts()}
+        return {part: _near_rows(examples) for part, examples in self.parts()}
 
     @cached_property
     def near_leaks(self) -> Pairs:
         """Rows from 1, (of the eval set, of the training set), as `near`."""
-        return _near_rows(self.eval_set, self.train_set, inside=False) if self.train_set else ()
+        return near_rows_between(self.eval_set, self.train_set) if self.train_set else ()
 
 
 Check = Callable[[Checked], Iterable[Finding]]
@@ -73,7 +73,9 @@ def agreeing(pairs: Pairs, first: ExampleSet, second: ExampleSet) -> list[tuple[
 
     Who gave them different labels says that the word between them matters; of free text, a `not` that came or went.
     """
-    labels = labels_of(first) is not None and labels_of(second) is not None
+    both = (first,) if first is second else (first, second)
+    references = [reference for examples in both for one in examples.examples for reference in one.references]
+    labels = len(set(references)) <= LABEL_SHARE * len(references)
     return [pair for pair in pairs if _agree(first.examples[pair[0] - 1], second.examples[pair[1] - 1], labels)]
 
 
@@ -101,10 +103,20 @@ def shown(text: str, most: int = 40) -> str:
     return repr(line if len(line) <= most else f"{line[: most - 1]}…")
 
 
-def _near_rows(first: ExampleSet, second: ExampleSet, inside: bool) -> Pairs:
-    texts, others = ([asked(one) for one in examples.examples] for examples in (first, second))
-    pairs = near_pairs(texts) if inside else near_pairs_between(texts, others)
+def near_rows_between(eval_set: ExampleSet, train_set: ExampleSet, most: int = MOST_PARTNERS) -> Pairs:
+    """Rows from 1, (of the eval set, of the training set), that read nearly the same but aren't the same."""
+    texts, others = _texts(eval_set), _texts(train_set)
+    pairs = near_pairs_between(texts, others, most)
     return [(at + 1, other + 1) for at, other in pairs if folded(texts[at]) != folded(others[other])]
+
+
+def _near_rows(examples: ExampleSet) -> Pairs:
+    texts = _texts(examples)
+    return [(at + 1, other + 1) for at, other in near_pairs(texts) if folded(texts[at]) != folded(texts[other])]
+
+
+def _texts(examples: ExampleSet) -> list[str]:
+    return [asked(one) for one in examples.examples]
 
 
 def _agree(a: Example, b: Example, labels: bool) -> bool:

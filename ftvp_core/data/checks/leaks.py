@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from ftvp_core.data.checks.common import Checked, agreeing, asked, finding, folded, rows_of, whose
+from ftvp_core.data.checks.common import Checked, agreeing, asked, finding, folded, near_rows_between, rows_of, whose
 from ftvp_core.types import Example, ExampleSet, Finding
 
 
@@ -17,6 +17,12 @@ def without_leaks(train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example,
     """The training rows whose input isn't an eval row's: what may be shown to a model or train it."""
     evaluated = {folded(asked(example)) for example in eval_set.examples}
     return tuple(example for example in train_set.examples if folded(asked(example)) not in evaluated)
+
+
+def leaking_rows(eval_set: ExampleSet, train_set: ExampleSet) -> frozenset[int]:
+    """Rows of the training set (from 1) that nearly repeat an eval row, exact repetitions apart: all of them."""
+    pairs = near_rows_between(eval_set, train_set, most=len(train_set.examples))
+    return frozenset(row for _, row in agreeing(pairs, eval_set, train_set))
 
 
 def leak_exact(checked: Checked) -> Iterator[Finding]:
