@@ -64,6 +64,13 @@ def test_answers_without_full_stops_are_no_cut_ones() -> None:
     assert "answer-cut" not in found(answered([text.rstrip(".") for text in SENTENCES]))
 
 
+@pytest.mark.parametrize(
+    "answer", ["Negative", "1. Tokyo\n2. The city of Manila in the Philippines", "It is 5", "Go there: https://a.b/c"]
+)
+def test_a_list_a_name_or_an_address_needs_no_end(answer: str) -> None:
+    assert "answer-cut" not in found(answered([*SENTENCES, answer]))
+
+
 def test_white_space_alone_is_an_empty_reference() -> None:
     assert found(answered([*SENTENCES, " \n"]))["empty-reference"].rows == (61,)
 
@@ -166,7 +173,7 @@ def test_personal_data_is_named_by_kind_and_row_and_never_shown(text: str, kind:
     "text",
     [
         "order 4111 1111 1111 1112 is late", "write to me@example.com", "the id is 12345678901234567890", "on 2024-01-02 12:30",
-        "item 20240102123456 of 1,000,000", "version 1.2.3.4.5.6.7.8", "a@b", "tracking 1234567890",
+        "item 20240102123456 of 1,000,000", "version 1.2.3.4.5.6.7.8", "a@b", "tracking 1234567890", "cos is -0.3571428571",
     ],
 )  # fmt: skip
 def test_numbers_and_made_up_addresses_are_no_personal_data(text: str) -> None:

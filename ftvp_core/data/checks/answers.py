@@ -3,11 +3,11 @@
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from statistics import median
 
 from ftvp_core.data.checks.common import Checked, finding, labels_of, rows_of, whose
+from ftvp_core.data.near import form
 from ftvp_core.types import ExampleSet, Finding
 
 #: Fewer answers than this have no custom that one could break.
@@ -34,6 +34,9 @@ REFUSAL = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+#: A last line of fewer words (or characters, where words aren't spaced) may be a name or an entry.
+SENTENCE_UNITS = 6
+_LISTED = re.compile(r"(?:[-*•|>]|\w{1,3}[.)])\s*\S")
 _NO_END = frozenset(",،、，:：;；-–—_/&")
 
 
@@ -117,8 +120,13 @@ def _breaking(answers: dict[int, str], holds: Callable[[str], bool]) -> set[int]
 
 
 def _is_ended(text: str) -> bool:
-    last = text.rstrip()[-1:]
-    return last not in _NO_END and unicodedata.category(last)[0] in "PS"
+    """False for a last line that reads as a sentence and has no end: a list's, a tag or an address needs none."""
+    line = text.rstrip().rsplit("\n", 1)[-1].strip()
+    last, last_word = line[-1:], line.split()[-1]
+    if last in _NO_END:
+        return False
+    sentence = last.isalpha() and len(form(line).partition("\0")[2].split(" ")) >= SENTENCE_UNITS
+    return not sentence or _LISTED.match(line) is not None or "/" in last_word or last_word[0] in "#@"
 
 
 def _is_closed(text: str) -> bool:

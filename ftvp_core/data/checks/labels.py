@@ -27,7 +27,7 @@ def label_spelling(checked: Checked) -> Iterator[Finding]:
         harm = "an exact grader counts one as wrong" if part == "eval" else "a model learns both"
         yield from finding(
             "label-spelling", "warning", rows,
-            f"labels differ in spelling alone ({some}{more}), on {{n}} rows: {harm}. Use one spelling.",
+            f"Labels that differ in spelling alone ({some}{more}), on {{n}} rows: {harm}. Use one spelling.",
             part,
         )  # fmt: skip
 

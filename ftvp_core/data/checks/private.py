@@ -16,6 +16,8 @@ _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
 _SEVEN_DIGITS = re.compile(r"\d(?:\D{0,3}\d){6}")
 #: Keys of the OpenAI wire format, which many servers use; the library knows only one form of them.
 _SK_KEY = re.compile(r"(?<![\w-])sk-[A-Za-z0-9_-]{20,}")
+#: A number without separators may count anything, and with one full stop it is a decimal.
+_SEPARATED = re.compile(r"[\s()/-]|\..*\.")
 _LONG_WORD = re.compile(r"\S{16}|PRIVATE KEY")
 #: Where a number without a country's code may be from, by the script beside it.
 REGIONS, KOREAN, ARABIC = ("US", "GB", "DE"), ("KR",), ("SA", "EG", "AE")
@@ -76,7 +78,7 @@ def has_phone(text: str) -> bool:
     if any(True for _ in PhoneNumberMatcher(text, None, leniency=Leniency.VALID)):
         return True
     return any(
-        re.search(r"[\s()./-]", match.raw_string.strip())
+        _SEPARATED.search(match.raw_string)
         for region in regions
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING)
     )
