@@ -23,6 +23,8 @@ UNITS_PER_CHANGE = 20
 #: Up to here the keys are the text without each word; from there on MinHash bands. Texts between have both, so that
 #: two whose lengths straddle the limit share a kind.
 LONG_FROM, SHORT_UP_TO = 36, 40
+#: Longer texts are near only if all their units are equal: comparing them takes seconds each.
+MOST_UNITS = 20_000
 SHINGLE, BANDS, ROWS_PER_BAND = 5, 16, 8
 #: A row is compared with this many rows of one key, and has this many partners, at most: bounds time and memory.
 MOST_COMPARED, MOST_PARTNERS = 50, 5
@@ -84,7 +86,7 @@ def is_near(a: str, b: str) -> bool:
     units, units_b = body.split(" "), body_b.split(" ")
     width, most = max(_width(units), _width(units_b)), max(len(units), len(units_b))
     room = max(width, most // UNITS_PER_CHANGE)
-    if most < LEAST_UNITS * width or Levenshtein.distance(units, units_b, score_cutoff=room) > room:
+    if not LEAST_UNITS * width <= most <= MOST_UNITS or Levenshtein.distance(units, units_b, score_cutoff=room) > room:
         return False
     edits = Levenshtein.editops(units, units_b)
     replaced = [(units[edit.src_pos], units_b[edit.dest_pos]) for edit in edits if edit.tag == "replace"]
@@ -172,7 +174,7 @@ def _keys(one: str) -> list[int]:
         for start, size in product(range(len(units)), range(1, width + 1)):
             if start + size <= len(units):
                 keys.add(_without(whole, ends[start], ends[start + size]))
-    if len(units) >= LONG_FROM * width:
+    if LONG_FROM * width <= len(units) <= MOST_UNITS:
         keys.update(_bands(one))
     return sorted(keys)
 

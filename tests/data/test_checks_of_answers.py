@@ -173,11 +173,19 @@ def test_personal_data_is_named_by_kind_and_row_and_never_shown(text: str, kind:
     "text",
     [
         "order 4111 1111 1111 1112 is late", "write to me@example.com", "the id is 12345678901234567890", "on 2024-01-02 12:30",
-        "item 20240102123456 of 1,000,000", "version 1.2.3.4.5.6.7.8", "a@b", "tracking 1234567890", "cos is -0.3571428571",
+        "item 20240102123456 of 1,000,000", "version 1.2.3.4.5.6.7.8", "a@b", "tracking 1234567890", "cos is (-0.3571428571)",
     ],
 )  # fmt: skip
 def test_numbers_and_made_up_addresses_are_no_personal_data(text: str) -> None:
     assert "personal-data" not in found(asking([*SENTENCES, text]))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "text", ["a" * 300_000 + " @", "eyJ" * 100_000, "://a:" * 60_000, "1 " * 150_000, "word " * 60_000]
+)
+def test_a_text_of_many_pages_takes_no_time(text: str) -> None:
+    assert "detectable-difference" in found(asking([*SENTENCES, text, text + "b"]))
 
 
 GERMAN = [f"Wo finde ich in der neuen App meine Karte, und wie lange dauert es, Frage {at}?" for at in range(30)]

@@ -46,6 +46,7 @@ def test_these_are_near(a: str, b: str) -> None:
         ("Lost card", "Card"),
         ("Please tell me all that you know of what they call plan A here", "Please tell me all that you know of what they call plan B here"),
         ("我的卡在哪里", "我的钱在哪里"),
+        ("word " * 30_000, "word " * 30_000 + "more"),
         ("?", "!"),
         ("", ""),
         (LONG, " ".join(reversed(LONG.split()))),

@@ -9,15 +9,17 @@ from functools import cache
 from ftvp_core.data.checks.common import Checked, Part, finding, rows_of, whose
 from ftvp_core.types import Example, ExampleSet, Finding
 
-_EMAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[^\W\d_]{2,}")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]+\.)+[^\W\d_]{2,}")
 #: Addresses that are reserved for examples (RFC 2606).
 _EXAMPLE_HOST = re.compile(r"@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|example|test|invalid)$", re.IGNORECASE)
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
 _SEVEN_DIGITS = re.compile(r"\d(?:\D{0,3}\d){6}")
 #: Keys of the OpenAI wire format, which many servers use; the library knows only one form of them.
 _SK_KEY = re.compile(r"(?<![\w-])sk-[A-Za-z0-9_-]{20,}")
-#: A number without separators may count anything, and with one full stop it is a decimal.
-_SEPARATED = re.compile(r"[\s()/-]|\..*\.")
+#: A number without separators may count anything.
+_SEPARATED, _DECIMAL = re.compile(r"[\s()./-]"), re.compile(r"^\D*\d+\.\d+\D*$")
+#: Characters of a row that are looked at: patterns of keys can take time that grows with their square.
+MOST_CHARACTERS = 20_000
 _LONG_WORD = re.compile(r"\S{16}|PRIVATE KEY")
 #: Where a number without a country's code may be from, by the script beside it.
 REGIONS, KOREAN, ARABIC = ("US", "GB", "DE"), ("KR",), ("SA", "EG", "AE")
@@ -78,7 +80,7 @@ def has_phone(text: str) -> bool:
     if any(True for _ in PhoneNumberMatcher(text, None, leniency=Leniency.VALID)):
         return True
     return any(
-        _SEPARATED.search(match.raw_string)
+        _SEPARATED.search(match.raw_string) and not _DECIMAL.search(match.raw_string)
         for region in regions
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING)
     )
@@ -115,9 +117,8 @@ def _key_patterns() -> tuple[re.Pattern[str], ...]:
 
 
 def _text(example: Example) -> str:
-    return "\n".join(
-        (example.system or "", *(turn.content for turn in example.history), example.input, *example.references)
-    )
+    parts = (example.system or "", *(turn.content for turn in example.history), example.input, *example.references)
+    return "\n".join(parts)[:MOST_CHARACTERS]
 
 
 def _sample(rows: Sequence[int]) -> Sequence[int]:
