@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ftvp_core.data.checks import answers, labels, leaks, private, prompts
 from ftvp_core.data.checks.common import Check, Checked, Part
+from ftvp_core.tokens import ESTIMATE, Counter
 from ftvp_core.types import Example, ExampleSet, Finding
 
 
@@ -25,18 +26,27 @@ class Mended:
 Mend = Callable[[ExampleSet, Finding], tuple[Example, ...]]
 
 
-def mend(finding_id: str, eval_set: ExampleSet, train_set: ExampleSet | None) -> Mended | None:
+def mend(
+    finding_id: str,
+    eval_set: ExampleSet,
+    train_set: ExampleSet | None,
+    *,
+    window: int | None = None,
+    count: Counter = ESTIMATE,
+) -> Mended | None:
     """The cleaned set, of the eval set's finding or, with `train-` before its id, of the training set's.
 
-    None where nothing is found, no mend is safe, or no row would be left. Leaks are mended in the training set: an
-    eval set cut to fit it would measure something else. The near ones' mend takes the exact ones along.
+    `window` and `count` are what `check` was given. None where nothing is found, no mend is safe, or no row would be
+    left. Leaks are mended in the training set: an eval set cut to fit it would measure something else. The near ones'
+    mend takes the exact ones along.
     """
     if finding_id in LEAKS:
         return _without_leaks(finding_id, eval_set, train_set) if train_set is not None else None
     check, repair = MENDS.get(finding_id.removeprefix("train-"), (None, None))
     if check is None or repair is None or finding_id in NOT_IN_EVAL:
         return None
-    found = next((one for one in check(Checked(eval_set, train_set)) if one.id == finding_id), None)
+    checked = Checked(eval_set, train_set, window=window, count=count)
+    found = next((one for one in check(checked) if one.id == finding_id), None)
     if found is None:
         return None
     examples = train_set if found.part == "train" and train_set is not None else eval_set

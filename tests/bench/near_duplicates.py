@@ -1,11 +1,10 @@
 """Near duplicates on BANKING77: FTVP_TEST_DATA=FOLDER python -m tests.bench.near_duplicates [ROWS]
 
 200 near-copies of training rows (case changed, punctuation changed or one word dropped, a third each, seeded) are
-planted among the 3,080 test rows. Recall: how many of them `leak-exact` or `leak-near` names. Precision is counted
-two ways, because test rows hold natural near-copies too: over the planted rows alone, pairs whose training row is the
-copied one or reads nearly the same are right by construction, so it is counted on the *natural* pairs, as the share
-whose two rows BANKING77's annotators gave the same label, before the check itself uses labels; the pairs that the
-check then names are printed to be looked at. MinHash alone is measured beside it.
+planted among the 3,080 test rows. Recall: the share of them that `leak-exact` or `leak-near` names. A planted row that
+is named is right by construction, and test rows hold natural near-copies too, so precision is counted on the natural
+pairs of the unmodified sets: the share whose two rows BANKING77's annotators gave one label. The check itself leaves
+out pairs with two labels; those that it then names are printed, to be looked at. MinHash alone is measured beside it.
 
 With ROWS, that many synthetic short rows are searched for near duplicates instead: time and peak memory.
 """

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ftvp_core.data.checks import check
 from ftvp_core.data.checks.language import language_of
+from ftvp_core.data.mending import mend
 from ftvp_core.tokens import Counter
 from ftvp_core.types import Example, ExampleSet, Finding, Mapped
 
@@ -213,3 +216,16 @@ def test_sets_in_two_languages_are_named() -> None:
 )
 def test_a_script_of_one_language_tells_it_however_short(text: str, code: str | None) -> None:
     assert language_of(text) == code
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=40), st.lists(st.text(max_size=12), max_size=2)), max_size=30))
+def test_whatever_rows_hold_every_finding_is_one_line_about_rows_that_exist(rows: list[tuple[str, list[str]]]) -> None:
+    made = tuple(Example(str(at), text, tuple(answers), {}) for at, (text, answers) in enumerate(rows))
+    examples = ExampleSet("e", "0", "csv", "utf-8", Mapped("text", "answer"), made)
+    for one in check(examples, examples, window=10):
+        assert one.message and len(one.message.splitlines()) == 1
+        assert all(1 <= row <= len(made) for row in (*one.rows, *(row for pair in one.pairs for row in pair)))
+        assert one.count == len(one.rows) or not one.rows
+        mended = mend(one.id, examples, examples)
+        assert mended is None or (mended.part == "train") == (one.part == "train" or one.id.startswith("leak"))

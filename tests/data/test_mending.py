@@ -74,6 +74,13 @@ def test_refusals_leave_a_training_set_and_no_eval_set() -> None:
     assert mended is not None and mended.dropped == 1
 
 
+def test_rows_that_outgrow_the_window_leave_the_training_set_alone() -> None:
+    sick = as_set([*GOOD, ("word " * 50, "yes")])
+    mended = mend("train-too-long", sick, sick, window=40)
+    assert mended is not None and (mended.part, mended.dropped) == ("train", 1)
+    assert mend("too-long", sick, sick, window=40) is None and mend("train-too-long", sick, sick) is None
+
+
 @pytest.mark.parametrize("id_", ["too-few", "detectable-difference", "language-mix", "leak-exact", "nonsense"])
 def test_what_has_no_safe_mend_has_none(id_: str) -> None:
     assert mend(id_, as_set(GOOD[:5]), None) is None

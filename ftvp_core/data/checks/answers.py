@@ -8,7 +8,7 @@ from statistics import median
 
 from ftvp_core.data.checks.common import Checked, finding, labels_of, rows_of, whose
 from ftvp_core.data.near import form
-from ftvp_core.types import ExampleSet, Finding
+from ftvp_core.types import Example, ExampleSet, Finding
 
 #: Fewer answers than this have no custom that one could break.
 LEAST_ANSWERS = 20
@@ -107,9 +107,13 @@ def refusing(examples: ExampleSet) -> list[int]:
 
 def _free_text(examples: ExampleSet) -> dict[int, str]:
     """The first reference of each row that has one; nothing where they are labels."""
-    answers = {row: one.references[0] for row, one in rows_of(examples) if not is_empty(one.references)}
+    answers = {row: _first(one) for row, one in rows_of(examples) if not is_empty(one.references)}
     many = len(answers) >= LEAST_ANSWERS and labels_of(examples) is not None
     return {} if many else answers
+
+
+def _first(example: Example) -> str:
+    return next(reference for reference in example.references if reference.strip())
 
 
 def _breaking(answers: dict[int, str], holds: Callable[[str], bool]) -> set[int]:
@@ -141,7 +145,7 @@ def _beside_json(examples: ExampleSet) -> list[int]:
     kinds: dict[bool, list[int]] = {True: [], False: []}
     for row, one in rows_of(examples):
         if not is_empty(one.references):
-            kinds[_is_json(one.references[0])].append(row)
+            kinds[_is_json(_first(one))].append(row)
     return min(kinds.values(), key=len)
 
 
