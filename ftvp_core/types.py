@@ -310,10 +310,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check of the data found. `rows` count from 1, the header not counted."""
+    """One thing that a check of the data found. `rows` count from 1, the header not counted.
+
+    `part` says of which set the rows are. `pairs` shows rows beside what they repeat: an earlier row of their own
+    set, or a training row for a leak.
+    """
 
     id: str
     severity: Literal["error", "warning", "info"]
     count: int
     rows: tuple[int, ...]
     message: str
+    part: Literal["eval", "train"] = "eval"
+    pairs: tuple[tuple[int, int], ...] = ()

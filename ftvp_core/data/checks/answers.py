@@ -1,0 +1,169 @@
+"""The references: missing, of mixed form, cut short, or a refusal."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from statistics import median
+
+from ftvp_core.data.checks.common import Checked, finding, labels_of, rows_of, whose
+from ftvp_core.data.near import form
+from ftvp_core.types import Example, ExampleSet, Finding
+
+#: Fewer answers than this have no custom that one could break.
+LEAST_ANSWERS = 20
+#: An answer is cut where so many others end a sentence, or close their brackets, and it doesn't.
+CUSTOM = 0.9
+#: An outlier's length is this many robust standard deviations (of its logarithm) and this factor off the median.
+OUTLIER_DEVIATIONS, OUTLIER_FACTOR = 5.0, 5.0
+
+#: How a model says no, at the beginning of its answer: English, Korean, German, Arabic.
+REFUSAL = re.compile(
+    r"""^\W*(?:
+      (?:i['’]?\s?a?m\s+(?:very\s+|so\s+)?sorry|sorry|i\s+apologi[sz]e|unfortunately)\b.{0,60}?\b(?:can['’]?t|can\s?not|unable|not\s+able|won['’]?t)\b
+    | as\s+an?\s+(?:ai|artificial\s+intelligence|(?:large\s+)?language\s+model)\b
+    | i\s+(?:can['’]?t|can\s?not|am\s+(?:unable|not\s+able)\s+to|won['’]?t)\s+(?:\w+\s+)?(?:help|assist|provide|fulfil|comply|answer|do\s+that|support|share|generate|create)
+    | i['’]m\s+(?:unable|not\s+able)\s+to\b
+    | (?:죄송|미안)\S*\s.{0,60}?(?:수\s*없|못\s*하|못합|어렵|불가)
+    | (?:저는\s+)?(?:ai|인공지능|언어\s*모델)\s*(?:언어\s*)?(?:모델|비서|어시스턴트)?(?:로서|으로서|이기|이므로|이라서)
+    | (?:es\s+)?tut\s+mir\s+(?:sehr\s+)?leid\b.{0,60}?\b(?:kann|nicht|darf)\b
+    | (?:entschuldigung|leider)\b.{0,60}?\bkann\s+ich\b.{0,60}?\bnicht\b
+    | als\s+(?:eine?\s+)?(?:ki|ai|künstliche\s+intelligenz|sprachmodell)\b
+    | (?:عذر|آسف|أعتذر|اعتذر|نأسف).{0,60}?(?:لا\s+أستطيع|لا\s+يمكن|لست\s+قادر|غير\s+قادر|لا\s+أقدر)
+    | (?:بصفتي|باعتباري|كوني|ك)\s*(?:نموذج|ذكاء|مساعد)
+    )""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+#: A last line of fewer words (or characters, where words aren't spaced) may be a name or an entry.
+SENTENCE_UNITS = 6
+_LISTED = re.compile(r"(?:[-*•|>]|\w{1,3}[.)])\s*\S")
+_NO_END = frozenset(",،、，:：;；-–—_/&")
+
+
+def empty_reference(checked: Checked) -> Iterator[Finding]:
+    harm = {"eval": "They can't be graded", "train": "They teach nothing"}
+    for part, examples in checked.parts():
+        rows = [row for row, one in rows_of(examples) if is_empty(one.references) and not one.assertions]
+        yield from finding(
+            "empty-reference", "warning", rows,
+            f"{whose(part)} without a reference: {{n}}. {harm[part]}. Fill them in or drop them.", part,
+        )  # fmt: skip
+
+
+def is_empty(references: tuple[str, ...]) -> bool:
+    return not any(reference.strip() for reference in references)
+
+
+def format_mixed(checked: Checked) -> Iterator[Finding]:
+    for part, examples in checked.parts():
+        kinds = {
+            "white space around them": spaced(examples),
+            "plain text or broken JSON beside JSON": _beside_json(examples),
+            "a length far from the others'": _outliers(examples),
+        }
+        said = ", ".join(f"{kind} {len(rows):,}" for kind, rows in kinds.items() if rows)
+        harm = "graders and models take the form for part of the answer" if part == "eval" else "a model learns the mix"
+        yield from finding(
+            "format-mixed", "warning", (row for rows in kinds.values() for row in rows),
+            f"{whose(part)} whose references are written otherwise than the others: {{n}} ({said}); {harm}. Write all of them one way.",
+            part,
+        )  # fmt: skip
+
+
+def spaced(examples: ExampleSet) -> list[int]:
+    """Rows with a reference that begins or ends with white space."""
+    return [row for row, one in rows_of(examples) if any(text != text.strip() != "" for text in one.references)]
+
+
+def answer_cut(checked: Checked) -> Iterator[Finding]:
+    for part, examples in checked.parts():
+        yield from finding(
+            "answer-cut", "warning", cut(examples),
+            f"{whose(part)} whose reference seems cut short: {{n}} (no sentence's end where nearly all others have one, or a bracket that isn't closed). Complete them or drop them.",
+            part,
+        )  # fmt: skip
+
+
+def cut(examples: ExampleSet) -> list[int]:
+    """Rows of free text that break off where nearly all others don't."""
+    answers = _free_text(examples)
+    rows = _breaking(answers, _is_ended) | _breaking(answers, _is_closed)
+    return sorted(rows)
+
+
+def refusal(checked: Checked) -> Iterator[Finding]:
+    harm = {"eval": "a right answer would be counted as wrong", "train": "a model learns to refuse"}
+    for part, examples in checked.parts():
+        yield from finding(
+            "refusal", "warning", refusing(examples),
+            f"{whose(part)} whose reference is a refusal (“I'm sorry, I can't …”, “As an AI …”): {{n}}; unless that is wanted, {harm[part]}. Answer them or drop them.",
+            part,
+        )  # fmt: skip
+
+
+def refusing(examples: ExampleSet) -> list[int]:
+    return [row for row, text in _free_text(examples).items() if REFUSAL.match(text[:300])]
+
+
+def _free_text(examples: ExampleSet) -> dict[int, str]:
+    """The first reference of each row that has one; nothing where they are labels."""
+    answers = {row: _first(one) for row, one in rows_of(examples) if not is_empty(one.references)}
+    many = len(answers) >= LEAST_ANSWERS and labels_of(examples) is not None
+    return {} if many else answers
+
+
+def _first(example: Example) -> str:
+    return next(reference for reference in example.references if reference.strip())
+
+
+def _breaking(answers: dict[int, str], holds: Callable[[str], bool]) -> set[int]:
+    broken = {row for row, text in answers.items() if not holds(text)}
+    if len(answers) < LEAST_ANSWERS or len(broken) > (1 - CUSTOM) * len(answers):
+        return set()
+    return broken
+
+
+def _is_ended(text: str) -> bool:
+    """False for a last line that reads as a sentence and has no end: a list's, a tag or an address needs none."""
+    line = text.rstrip().rsplit("\n", 1)[-1].strip()
+    last, last_word = line[-1:], line.split()[-1]
+    if last in _NO_END:
+        return False
+    sentence = last.isalpha() and len(form(line).partition("\0")[2].split(" ")) >= SENTENCE_UNITS
+    return not sentence or _LISTED.match(line) is not None or "/" in last_word or last_word[0] in "#@"
+
+
+def _is_closed(text: str) -> bool:
+    """Curly and square brackets, as code and JSON have them: round ones also make faces."""
+    return (
+        all(text.count(opened) <= text.count(closed) for opened, closed in ("{}", "[]")) and text.count("```") % 2 == 0
+    )
+
+
+def _beside_json(examples: ExampleSet) -> list[int]:
+    """The rows of the fewer, where some references are JSON objects or lists and some aren't."""
+    kinds: dict[bool, list[int]] = {True: [], False: []}
+    for row, one in rows_of(examples):
+        if not is_empty(one.references):
+            kinds[_is_json(_first(one))].append(row)
+    return min(kinds.values(), key=len)
+
+
+def _is_json(text: str) -> bool:
+    if text.lstrip()[:1] not in {"{", "["}:
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _outliers(examples: ExampleSet) -> list[int]:
+    lengths = {row: math.log(len(text)) for row, text in _free_text(examples).items()}
+    if len(lengths) < LEAST_ANSWERS:
+        return []
+    middle = median(lengths.values())
+    deviation = 1.4826 * median(abs(length - middle) for length in lengths.values())
+    room = max(OUTLIER_DEVIATIONS * deviation, math.log(OUTLIER_FACTOR))
+    return [row for row, length in lengths.items() if abs(length - middle) > room]

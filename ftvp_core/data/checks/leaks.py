@@ -1,0 +1,114 @@
+"""Rows that stand twice: leaks from the training set, duplicates, and the same question with other answers."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from ftvp_core.data.checks.common import Checked, agreeing, asked, finding, folded, near_rows_between, rows_of, whose
+from ftvp_core.types import Example, ExampleSet, Finding
+
+
+def leaked_rows(eval_set: ExampleSet, train_set: ExampleSet) -> tuple[int, ...]:
+    """Rows of the eval set (from 1) whose input stands in the training set too."""
+    trained = {folded(asked(example)) for example in train_set.examples}
+    return tuple(row for row, example in rows_of(eval_set) if folded(asked(example)) in trained)
+
+
+def without_leaks(train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example, ...]:
+    """The training rows whose input isn't an eval row's: what may be shown to a model or train it."""
+    evaluated = {folded(asked(example)) for example in eval_set.examples}
+    return tuple(example for example in train_set.examples if folded(asked(example)) not in evaluated)
+
+
+def leaking_rows(eval_set: ExampleSet, train_set: ExampleSet) -> frozenset[int]:
+    """Rows of the training set (from 1) that nearly repeat an eval row, exact repetitions apart: all of them."""
+    pairs = near_rows_between(eval_set, train_set, most=len(train_set.examples))
+    return frozenset(row for _, row in agreeing(pairs, eval_set, train_set))
+
+
+def leak_exact(checked: Checked) -> Iterator[Finding]:
+    if checked.train_set is None:
+        return
+    rows = leaked_rows(checked.eval_set, checked.train_set)
+    first: dict[str, int] = {}
+    for row, example in rows_of(checked.train_set):
+        first.setdefault(folded(asked(example)), row)
+    pairs = [(row, first[folded(asked(checked.eval_set.examples[row - 1]))]) for row in rows]
+    yield from finding(
+        "leak-exact", "error", rows,
+        "Eval rows that stand in the training set too: {n}. Whatever trains on them or shows them knows the answers. Leave them out of the training set.",
+        pairs=pairs,
+    )  # fmt: skip
+
+
+def leak_near(checked: Checked) -> Iterator[Finding]:
+    if checked.train_set is None:
+        return
+    exact = set(leaked_rows(checked.eval_set, checked.train_set))
+    pairs = agreeing(checked.near_leaks, checked.eval_set, checked.train_set)
+    pairs = [pair for pair in pairs if pair[0] not in exact]
+    yield from finding(
+        "leak-near", "warning", (row for row, _ in pairs),
+        "Eval rows that a training row nearly repeats (case, punctuation or a word apart): {n}. Their scores tell little about new questions. Leave these out of the training set.",
+        pairs=pairs,
+    )  # fmt: skip
+
+
+def duplicate_exact(checked: Checked) -> Iterator[Finding]:
+    harm = {"eval": "They count twice and make intervals too narrow", "train": "They weigh double in training"}
+    for part, examples in checked.parts():
+        pairs = repeated(examples)
+        yield from finding(
+            "duplicate-exact", "warning", (row for row, _ in pairs),
+            f"{whose(part)} that repeat an earlier one: {{n}}. {harm[part]}. Keep one of each.",
+            part, pairs,
+        )  # fmt: skip
+
+
+def repeated(examples: ExampleSet) -> list[tuple[int, int]]:
+    """Rows (later, earliest) with the same input and the same references."""
+    first: dict[tuple[str, ...], int] = {}
+    pairs = [(row, first.setdefault((folded(asked(one)), *one.references), row)) for row, one in rows_of(examples)]
+    return [pair for pair in pairs if pair[0] != pair[1]]
+
+
+def duplicate_near(checked: Checked) -> Iterator[Finding]:
+    for part, examples in checked.parts():
+        exact = {row for row, _ in repeated(examples)}
+        pairs = [pair for pair in agreeing(checked.near[part], examples, examples) if exact.isdisjoint(pair)]
+        yield from finding(
+            "duplicate-near", "info", (row for row, _ in pairs),
+            f"{whose(part)} that nearly repeat an earlier one (case, punctuation or a word apart): {{n}}. Together they say little more than one. Keep one of each, or give them a group.",
+            part, pairs,
+        )  # fmt: skip
+
+
+def contradiction(checked: Checked) -> Iterator[Finding]:
+    harm = {"eval": "No candidate can be right on all of them", "train": "Training on both teaches neither"}
+    for part, examples in checked.parts():
+        rows = contradicting(examples)
+        yield from finding(
+            "contradiction", "warning", rows,
+            f"{whose(part)} that ask the same and expect different answers: {{n}}. {harm[part]}. Decide which answer holds.",
+            part,
+        )  # fmt: skip
+
+
+def contradicting(examples: ExampleSet) -> list[int]:
+    answers: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for example in examples.examples:
+        if example.references:
+            answers[folded(asked(example))].add(example.references)
+    return [row for row, one in rows_of(examples) if one.references and len(answers.get(folded(asked(one)), ())) > 1]
+
+
+def contradiction_near(checked: Checked) -> Iterator[Finding]:
+    """Often the word between two labels is the point; sometimes one of them is a slip."""
+    for part, examples in checked.parts():
+        agreed = set(agreeing(checked.near[part], examples, examples))
+        answered = [pair for pair in checked.near[part] if all(examples.examples[row - 1].references for row in pair)]
+        pairs = [pair for pair in answered if pair not in agreed]
+        yield from finding(
+            "contradiction-near", "info", (row for row, _ in pairs),
+            f"{whose(part)} that are a word away from an earlier one and expect another answer: {{n}}. Look whether the word makes the difference or one answer is a slip.",
+            part, pairs,
+        )  # fmt: skip
