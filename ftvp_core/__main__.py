@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where they are used: the command line starts in a 
     from ftvp_core.runs.plan import Plan
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
+    from ftvp_core.types import ExampleSet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,31 +210,27 @@ def _check(options: argparse.Namespace) -> int:
         path=str(options.eval), input=options.input, reference=options.reference, encoding=options.encoding
     )
     table = read_table(options.eval, options.encoding)
-    train_table = read_table(options.train) if options.train else None
+    train_set = _train_set(options.train, spec) if options.train else None
     found: dict[str, object] = {"format": table.format, "encoding": table.encoding, "n": len(table.rows)}
     try:
         eval_set = to_examples(table, spec)
-        train_spec = TrainSetSpec(path=str(options.train))
-        train_set = (
-            to_examples(train_table, _mapped_like(spec, train_spec, train_table.columns)) if train_table else None
-        )
-        findings = [asdict(finding) for finding in check(eval_set, train_set)]
+    except UserError as error:
+        finding = {"id": "no-mapping", "severity": "error", "count": len(table.rows), "rows": [], "message": str(error)}
+        found |= {"mapping": None, "findings": [finding, asdict(difference_finding(len(table.rows)))]}
+    else:
         found |= {
             "format": eval_set.format,
             "n": len(eval_set.examples),
             "mapping": {key: value for key, value in asdict(eval_set.mapping).items() if value},
-            "findings": findings,
+            "findings": [asdict(finding) for finding in check(eval_set, train_set)],
         }
-    except UserError as error:
-        finding = {"id": "no-mapping", "severity": "error", "count": len(table.rows), "rows": [], "message": str(error)}
-        found |= {"mapping": None, "findings": [finding, asdict(difference_finding(len(table.rows)))]}
     if options.json:
         save(options.json, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     print(
         f"{table.path}: {found['format']}, {found['encoding']}, {found['n']} rows, mapping {found['mapping'] or 'none'}"
     )
     for finding in found["findings"]:  # type: ignore[attr-defined]
-        print(f"{finding['severity']:8}{finding['id']:24}{finding['message']}")
+        print(f"{finding['severity']:8}{finding['id']:28}{finding['message']}")
     return 0
 
 
@@ -320,11 +317,14 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
             print(f"Warning ({warning.id}): {warning.message}")
 
 
-def _mapped_like(spec: "TrainSetSpec", train: "TrainSetSpec", columns: Sequence[str]) -> "TrainSetSpec":
-    """The eval set's columns, where the training set has them too; else its own are recognised."""
-    return train.model_copy(
-        update={key: value for key in ("input", "reference") if (value := getattr(spec, key)) in columns}
-    )
+def _train_set(path: Path, spec: "TrainSetSpec") -> "ExampleSet":
+    """Mapped by the eval set's columns, where the training set has them too; else its own are recognised."""
+    from ftvp_core.data.examples import to_examples
+    from ftvp_core.data.rows import read_table
+
+    table = read_table(path)
+    named = {key: value for key in ("input", "reference") if (value := getattr(spec, key)) in table.columns}
+    return to_examples(table, spec.model_copy(update={"input": None, "reference": None, "path": str(path), **named}))
 
 
 def _usd(text: str) -> Decimal:

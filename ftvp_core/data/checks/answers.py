@@ -87,8 +87,8 @@ def answer_cut(checked: Checked) -> Iterator[Finding]:
 def cut(examples: ExampleSet) -> list[int]:
     """Rows of free text that break off where nearly all others don't."""
     answers = _free_text(examples)
-    rows = _breaking(answers, _is_ended) | _breaking(answers, _is_closed)
-    return sorted(rows)
+    sentences = {row: text for row, text in answers.items() if _is_sentence(text)}
+    return sorted(_breaking(sentences, _is_ended) | _breaking(answers, _is_closed))
 
 
 def refusal(checked: Checked) -> Iterator[Finding]:
@@ -123,14 +123,23 @@ def _breaking(answers: dict[int, str], holds: Callable[[str], bool]) -> set[int]
     return broken
 
 
+def _is_sentence(text: str) -> bool:
+    """Whether the last line is long enough for one, and no list's, tag's or address's; or plainly goes on."""
+    line = _last_line(text)
+    if line[-1] in _NO_END:
+        return True
+    words = len(form(line).partition("\0")[2].split(" "))
+    last_word = line.split()[-1]
+    return words >= SENTENCE_UNITS and not _LISTED.match(line) and "/" not in last_word and last_word[0] not in "#@"
+
+
 def _is_ended(text: str) -> bool:
-    """False for a last line that reads as a sentence and has no end: a list's, a tag or an address needs none."""
-    line = text.rstrip().rsplit("\n", 1)[-1].strip()
-    last, last_word = line[-1:], line.split()[-1]
-    if last in _NO_END:
-        return False
-    sentence = last.isalpha() and len(form(line).partition("\0")[2].split(" ")) >= SENTENCE_UNITS
-    return not sentence or _LISTED.match(line) is not None or "/" in last_word or last_word[0] in "#@"
+    last = _last_line(text)[-1]
+    return not last.isalpha() and last not in _NO_END
+
+
+def _last_line(text: str) -> str:
+    return text.rstrip().rsplit("\n", 1)[-1].strip()
 
 
 def _is_closed(text: str) -> bool:
