@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +11,13 @@ import yaml
 
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import to_examples
+from ftvp_core.data.formats import fitting
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
-from ftvp_core.spec import Spec, TrainSetSpec, dump, parse
+from ftvp_core.spec import EvalSetSpec, Spec, TrainSetSpec, dump, parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
-from ftvp_core.types import ExampleSet, Finding
+from ftvp_core.types import Example, ExampleSet, Finding
 
 Part = Literal["eval_set", "train_set"]
 Keys = dict[str, Any]
@@ -24,11 +25,15 @@ Keys = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a draft's file was read. `problem` says why there are no examples, in one line."""
+    """How a draft's file was read. `problem` says why there are no examples, in one line.
+
+    `formats` are all that the file fits, the surest first.
+    """
 
     table: Table
     examples: ExampleSet | None
     problem: str | None
+    formats: tuple[str, ...]
 
 
 def new_draft(store: Store, keys: Mapping[str, Any] | None = None) -> str:
@@ -90,12 +95,23 @@ def read_part(keys: Keys, part: Part) -> Reading | None:
     """A draft's eval or training set, as it is read now; None where none is named. Raises UserError for the file."""
     if part not in keys:
         return None
-    spec = TrainSetSpec(**{key: value for key, value in keys[part].items() if key != "gold"})
+    spec = _part_spec(keys, part)
     table = read_table(Path(spec.path), spec.encoding)
+    formats = fitting(table)
     try:
-        return Reading(table, to_examples(table, spec), None)
+        return Reading(table, to_examples(table, spec), None, formats)
     except UserError as error:
-        return Reading(table, None, str(error))
+        return Reading(table, None, str(error), formats)
+
+
+def read_as(keys: Keys, part: Part, table: Table, format_: str, rows: int) -> Sequence[Example]:
+    """The first rows of a draft's file as another of its formats reads them. Raises UserError."""
+    spec = _part_spec(keys, part).model_copy(update={"format": format_, "input": None, "reference": None})
+    return to_examples(replace(table, rows=table.rows[:rows]), spec).examples[:rows]
+
+
+def _part_spec(keys: Keys, part: Part) -> TrainSetSpec:
+    return EvalSetSpec(**keys[part]) if part == "eval_set" else TrainSetSpec(**keys[part])
 
 
 def findings(keys: Keys) -> Sequence[Finding]:
@@ -103,7 +119,14 @@ def findings(keys: Keys) -> Sequence[Finding]:
     evaluated, trained = read_part(keys, "eval_set"), read_part(keys, "train_set")
     if evaluated is None or evaluated.examples is None:
         return ()
-    return check(evaluated.examples, trained.examples if trained else None)
+    return check(evaluated.examples, trained.examples if trained else None, systems=systems(keys))
+
+
+def systems(keys: Keys) -> Mapping[str, str | None]:
+    """Each candidate's system prompt."""
+    return {
+        one["name"]: (one.get("prompt") or {}).get("system") for one in keys.get("candidates", ()) if one.get("model")
+    }
 
 
 def put_candidate(keys: Keys, candidate: Mapping[str, Any]) -> list[Keys]:

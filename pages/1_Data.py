@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from ftvp_core.drafts import change, draft_keys, findings
+from ftvp_core.drafts import change, draft_keys
 from ui import address, data
+from ui.findings import findings_list
 from ui.frame import frame, shown_errors
 
 with frame("Data") as store:
@@ -23,12 +24,13 @@ with frame("Data") as store:
     with trained, shown_errors("train_set"):
         st.caption("Rows for few-shot prompts, floors and tuning.")
         data.examples_part(store, draft_id, keys, "train_set")
+        data.split_off(store, draft_id, keys)
     with knowledge, shown_errors("knowledge"):
-        st.caption("Texts, Markdown or rows that retrieval may quote.")
+        st.caption("Texts, documents or rows that retrieval may quote.")
         data.knowledge_part(store, draft_id, keys)
 
     if "eval_set" in keys:
         st.subheader("Findings", anchor=False)
         with shown_errors("findings"):
-            data.findings_list(findings(keys))
+            findings_list(store, draft_id, keys)
         st.page_link("pages/2_Candidates.py", label="Next: define candidates", query_params={address.DRAFT: draft_id})

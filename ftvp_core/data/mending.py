@@ -53,6 +53,12 @@ def mend(
     return _told(found.part, examples, repair(examples, found))
 
 
+def can_mend(finding_id: str) -> bool:
+    """Whether there is a mend for findings of this id at all."""
+    known = finding_id in LEAKS or finding_id.removeprefix("train-") in MENDS
+    return known and finding_id not in NOT_IN_EVAL
+
+
 def _told(part: Part, examples: ExampleSet, rows: tuple[Example, ...], stays: str = "") -> Mended | None:
     before = {one.id: one for one in examples.examples}
     dropped, changed = len(before) - len(rows), sum(one != before[one.id] for one in rows)

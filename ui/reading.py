@@ -1,0 +1,43 @@
+"""A draft's data as it is read and checked: once for each file and choice, not at each click."""
+
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ftvp_core.drafts import Keys, Part, Reading, findings, read_knowledge, read_part
+from ftvp_core.types import Finding, Knowledge
+
+#: Sets of a million rows are large: few are kept.
+_KEPT = 4
+
+
+def reading_of(keys: Keys, part: Part) -> Reading | None:
+    """How the part's file is read. Raises UserError for the file."""
+    return _reading(json.dumps({part: keys[part]}, sort_keys=True), part) if part in keys else None
+
+
+def knowledge_of(keys: Keys) -> Knowledge | None:
+    """The draft's knowledge. Raises UserError for a file."""
+    return _knowledge(json.dumps(keys["knowledge"], sort_keys=True)) if "knowledge" in keys else None
+
+
+def findings_of(keys: Keys) -> Sequence[Finding]:
+    """What the checks say of the draft's sets and its candidates' system prompts."""
+    parts = {key: keys[key] for key in ("eval_set", "train_set", "candidates") if key in keys}
+    return _findings(json.dumps(parts, sort_keys=True))
+
+
+@st.cache_resource(show_spinner="Reading the file …", max_entries=_KEPT)
+def _reading(keys: str, part: Part) -> Reading | None:
+    return read_part(json.loads(keys), part)
+
+
+@st.cache_resource(show_spinner="Reading the texts …", max_entries=_KEPT)
+def _knowledge(keys: str) -> Knowledge | None:
+    return read_knowledge({"knowledge": json.loads(keys)})
+
+
+@st.cache_resource(show_spinner="Checking the rows …", max_entries=_KEPT)
+def _findings(keys: str) -> Sequence[Finding]:
+    return findings(json.loads(keys))
