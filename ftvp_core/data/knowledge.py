@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ftvp_core.data.rows import as_text, decode, read_table
+from ftvp_core.data.encodings import decode
+from ftvp_core.data.rows import as_text, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.spec import KnowledgeSpec
 from ftvp_core.tokens import BYTES_PER_TOKEN, estimated
