@@ -80,6 +80,7 @@ def _detected(data: bytes, where: str) -> str:
         raise UserError(where, "found no text encoding that fits", "check that it is a text file, or name its encoding")
     if guess.startswith(("cp125", "iso8859")):
         guess = next((name for name in ("cp932", "euc_jp") if _is_kana(shown, name)), guess)
+        guess = "cp1252" if shown.decode(guess, "replace") == shown.decode("cp1252", "replace") else guess
     return "latin-1" if guess == "cp1252" and _fault(data, guess) is not None else guess
 
 
