@@ -3,12 +3,15 @@
 import io
 import logging
 from collections.abc import Callable
+from zipfile import ZipFile
 
 from ftvp_core.data.encodings import decode
 from ftvp_core.errors import UserError
 
 #: What stands in an HTML page and is no text of it.
 NO_TEXT = ("script", "style", "noscript", "template", "head")
+#: Of all XML in a DOCX: a thousand pages are about ten million.
+MOST_DOCX_BYTES = 50_000_000
 
 
 def kind_of(data: bytes, suffix: str) -> str | None:
@@ -82,8 +85,22 @@ def _docx(data: bytes, where: str) -> list[str]:
 
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise UserError(where, "is protected by a password, or an old Word document", "save it as DOCX without one")
+    _refuse_bombs(data, where)
     html = convert_to_html(io.BytesIO(data), convert_image=img_element(lambda _: {})).value
     return [_as_markdown(html)]
+
+
+def _refuse_bombs(data: bytes, where: str) -> None:
+    """Its parser would take seconds and gigabytes for what a few kilobytes unpack or expand to."""
+    with ZipFile(io.BytesIO(data)) as archive:
+        size = sum(part.file_size for part in archive.infolist() if part.filename.endswith(".xml"))
+        if size > MOST_DOCX_BYTES:
+            raise UserError(
+                where, f"unpacks to {size // 1_000_000} MB; at most {MOST_DOCX_BYTES // 1_000_000} are read"
+            )
+        for part in archive.infolist():
+            if part.filename.endswith(".xml") and b"<!ENTITY" in archive.read(part):
+                raise UserError(where, f"defines entities in {part.filename}, which no word processor writes")
 
 
 READERS: dict[str, Callable[[bytes, str], list[str]]] = {".html": _html, ".pdf": _pdf, ".docx": _docx}

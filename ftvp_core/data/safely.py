@@ -32,7 +32,7 @@ HELD_BYTES, HELD_PER_BYTE = 200_000_000, 10
 #: Python's own share in that, about: of a row and of a cell.
 ROW_BYTES, CELL_BYTES = 200, 60
 #: Seconds for a small file, more for each million bytes, and the most.
-BASE_S, S_PER_MB, MOST_S = 8, 1, 120
+BASE_S, S_PER_MB, MOST_S = 7, 1, 120
 #: A reader that reads otherwise has another: what was kept by the one before isn't taken.
 VERSION = 1
 
