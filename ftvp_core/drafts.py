@@ -12,12 +12,13 @@ import yaml
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import to_examples
 from ftvp_core.data.formats import fitting
-from ftvp_core.data.rows import Table, read_table
+from ftvp_core.data.rows import Table
+from ftvp_core.data.safely import VERSION, read_knowledge_safely, read_table_safely
 from ftvp_core.errors import UserError
-from ftvp_core.spec import EvalSetSpec, Spec, TrainSetSpec, dump, parse
+from ftvp_core.spec import EvalSetSpec, KnowledgeSpec, Spec, TrainSetSpec, dump, parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
-from ftvp_core.types import Example, ExampleSet, Finding
+from ftvp_core.types import Example, ExampleSet, Finding, Knowledge
 
 Part = Literal["eval_set", "train_set"]
 Keys = dict[str, Any]
@@ -96,7 +97,7 @@ def read_part(keys: Keys, part: Part) -> Reading | None:
     if part not in keys:
         return None
     spec = _part_spec(keys, part)
-    table = read_table(Path(spec.path), spec.encoding)
+    table = read_upload(Path(spec.path), spec.encoding)
     formats = fitting(table)
     try:
         return Reading(table, to_examples(table, spec), None, formats)
@@ -112,6 +113,31 @@ def read_as(keys: Keys, part: Part, table: Table, format_: str, rows: int) -> Se
 
 def _part_spec(keys: Keys, part: Part) -> TrainSetSpec:
     return EvalSetSpec(**keys[part]) if part == "eval_set" else TrainSetSpec(**keys[part])
+
+
+def read_knowledge(keys: Keys) -> Knowledge | None:
+    """A draft's knowledge, as it is read now; None where none is named. Raises UserError."""
+    if "knowledge" not in keys:
+        return None
+    spec = KnowledgeSpec(**keys["knowledge"])
+    return read_knowledge_upload(Path(spec.path), spec)
+
+
+def read_upload(path: Path, encoding: str | None) -> Table:
+    """A table, parsed in a child process, once: an upload never changes. Raises UserError."""
+    return read_table_safely(path, encoding, _kept(path, encoding or "detected"))
+
+
+def read_knowledge_upload(path: Path, spec: KnowledgeSpec) -> Knowledge:
+    """Knowledge, likewise. Raises UserError."""
+    return read_knowledge_safely(path, spec, _kept(path, f"{spec.chunk_tokens}-{spec.overlap}"))
+
+
+def _kept(path: Path, how: str) -> Path | None:
+    """Where an upload's reading is kept: hidden beside it. None for files elsewhere, which may change."""
+    if not path.exists() or not path.resolve().parent.is_relative_to((home() / "uploads").resolve()):
+        return None
+    return path.with_name(f".{hashlib.sha256(f'{path.name} {how}'.encode()).hexdigest()[:16]}.read{VERSION}")
 
 
 def findings(keys: Keys) -> Sequence[Finding]:

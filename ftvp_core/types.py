@@ -102,11 +102,12 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What retrieval searches. `sha256` is of all passages' content."""
+    """What retrieval searches. `sha256` is of all passages' content; `empty` are the sources that gave no text."""
 
     name: str
     sha256: str
     passages: tuple[Passage, ...]
+    empty: tuple[str, ...] = ()
 
 
 class Given(NamedTuple):

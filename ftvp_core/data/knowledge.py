@@ -1,4 +1,4 @@
-"""Files to passages: text, Markdown and rows, cut where sentences end, each with its headings and its source.
+"""Files to passages: text, Markdown, documents and rows, cut where sentences end, each with its headings and its source.
 
 Their size is counted as `tokens.estimated` does: the embedder's tokenizer isn't any model's.
 """
@@ -8,15 +8,18 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ftvp_core.data.documents import kind_of, read_document
+from ftvp_core.data.encodings import decode
 from ftvp_core.data.formats.nested import contexts
-from ftvp_core.data.rows import Table, as_text, decode, read_table
+from ftvp_core.data.rows import Table, as_text, read_table, refuse_half_characters
 from ftvp_core.errors import UserError
 from ftvp_core.spec import KnowledgeSpec
 from ftvp_core.tokens import BYTES_PER_TOKEN, estimated
 from ftvp_core.types import Knowledge, Passage
 
 TEXTS = {".txt", ".md", ".markdown"}
-ROWS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
+ROWS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".parquet"}
+DOCUMENTS = {".html", ".htm", ".pdf", ".docx"}
 _FRONT_MATTER = re.compile(r"\A---\r?\n.*?\r?\n---\r?\n", re.DOTALL)
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 #: Where a text may be cut: after a sentence's end (Latin, CJK, Arabic) or a line.
@@ -28,24 +31,26 @@ def read_knowledge(path: Path, spec: KnowledgeSpec) -> Knowledge:
     if not path.exists():
         raise UserError(str(path), "there is no such file or folder", "check knowledge.path")
     files = [path] if path.is_file() else sorted(_files(path))
-    readable = [file for file in files if file.suffix.lower() in TEXTS | ROWS]
+    readable = [file for file in files if file.suffix.lower() in TEXTS | ROWS | DOCUMENTS]
     if not readable:
         found = ", ".join(sorted({file.suffix or file.name for file in files})) or "no file"
-        raise UserError(str(path), f"found {found}; expected text, Markdown, CSV or JSONL")
+        raise UserError(str(path), f"found {found}; expected text, Markdown, HTML, PDF, DOCX or a table")
     passages: list[Passage] = []
-    named: set[str] = set()
+    ids: set[str] = set()
+    empty = []
     for file in readable:
         source = file.name if path.is_file() else file.relative_to(path).as_posix()
-        for name, texts in _texts(file, source, spec):
-            if name in named:  # the same passage in two SQuAD files
-                continue
-            named.add(name)
-            one = len(texts) == 1
-            passages += [Passage(name if one else f"{name}#{at}", name, text) for at, text in enumerate(texts, 1)]
+        found_here = list(_passages(file, source, spec))
+        passages += [passage for passage in found_here if passage.id not in ids]  # one may stand in two SQuAD files
+        ids.update(passage.id for passage in found_here)
+        if not found_here:
+            empty.append(source)
     if not passages:
-        raise UserError(str(path), "holds no text")
+        raise UserError(
+            str(path), f"holds no text: {', '.join(empty)[:200]}", "recognise the text of scanned pages first"
+        )
     content = "\x1f".join(f"{passage.id}\x1e{passage.text}" for passage in passages)
-    return Knowledge(path.name, hashlib.sha256(content.encode()).hexdigest(), tuple(passages))
+    return Knowledge(path.name, hashlib.sha256(content.encode()).hexdigest(), tuple(passages), tuple(empty))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -54,25 +59,47 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _text(file: Path) -> str:
+def _passages(file: Path, source: str, spec: KnowledgeSpec) -> Iterator[Passage]:
+    """A file's passages: `source#1`, `source#2` …; `source#p3` or `source#p3-1` on a PDF's third page."""
     try:
-        text, _ = decode(file.read_bytes(), str(file), None)
+        data = file.read_bytes()
     except OSError as error:
         raise UserError(str(file), f"can't be read ({error.strerror})") from None
+    suffix = file.suffix.lower()
+    kind = kind_of(data, suffix)
+    if kind == ".pdf":
+        for page, text in enumerate(read_document(data, kind, str(file)), start=1):
+            texts = list(_chunks(text, spec))
+            for at, piece in enumerate(texts, start=1):
+                yield Passage(f"{source}#p{page}" + (f"-{at}" if len(texts) > 1 else ""), source, piece)
+        return
+    if kind is not None:
+        yield from _numbered(source, list(_chunks(read_document(data, kind, str(file))[0], spec)))
+    elif suffix in ROWS:
+        yield from _of_table(file, source, spec)
+    else:
+        yield from _numbered(source, list(_chunks(_text(data, file), spec)))
+
+
+def _text(data: bytes, file: Path) -> str:
+    text, _ = decode(data, str(file), None)
     return _FRONT_MATTER.sub("", text) if file.suffix.lower() != ".txt" else text
 
 
-def _texts(file: Path, source: str, spec: KnowledgeSpec) -> Iterator[tuple[str, list[str]]]:
-    """A file's texts under its source; SQuAD's passages under sources of their own, as its questions name them."""
-    if file.suffix.lower() not in ROWS:
-        yield source, list(_chunks(_text(file), spec))
-        return
+def _of_table(file: Path, source: str, spec: KnowledgeSpec) -> Iterator[Passage]:
+    """A passage a row; or SQuAD's passages, under sources of their own, as its questions name them."""
     table = read_table(file)
+    refuse_half_characters(table)
     passages = contexts(table)
     for name, passage in passages.items():
-        yield name, list(_chunks(passage, spec))
+        yield from _numbered(name, list(_chunks(passage, spec)))
     if not passages:
-        yield source, list(_rows(table))
+        yield from _numbered(source, list(_rows(table)))
+
+
+def _numbered(source: str, texts: Sequence[str]) -> Iterator[Passage]:
+    for at, text in enumerate(texts, start=1):
+        yield Passage(source if len(texts) == 1 else f"{source}#{at}", source, text)
 
 
 def _rows(table: Table) -> Iterator[str]:

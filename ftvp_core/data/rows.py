@@ -1,17 +1,18 @@
 """A file's bytes, read as rows of text. Nothing is guessed from a cell's looks: `NA`, `007`, `1e5` stay."""
 
-import codecs
 import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ftvp_core.data.encodings import encoding_of
 from ftvp_core.errors import UserError
 
 #: One row: a cell is text, or what JSON holds (a list of references, say); numbers keep their spelling.
@@ -23,7 +24,24 @@ PARTS_OF_A_ROW = {"messages", "conversations", "conversation", "input", "prompt"
 BESIDE_TESTS = {"defaultTest", "scenarios"}
 
 SEPARATORS = {",": "csv", "\t": "tsv", ";": "semicolon", "|": "pipe"}
-BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+#: For a file of one column: its cells may hold any separator.
+NO_SEPARATOR = "\x1f"
+JSON_SUFFIXES, YAML_SUFFIXES = {".json", ".jsonl", ".ndjson"}, {".yaml", ".yml"}
+#: The separator is found in the first rows alone.
+SAMPLE_CHARACTERS = 65536
+SAMPLE_ROWS = 20
+#: What a file begins with that is no table, and what it is then.
+OTHERS = (
+    (b"%PDF", "a PDF, which is no table", "upload it as knowledge"),
+    (b"\x89PNG", "an image", "give a table: CSV, JSON, XLSX or Parquet"),
+    (b"\xff\xd8\xff", "an image", "give a table: CSV, JSON, XLSX or Parquet"),
+    (b"\x1f\x8b", "compressed by gzip", "unpack it first"),
+    (b"BZh", "compressed by bzip2", "unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it first"),
+)
+
+_BEGINS_JSON = re.compile(r'\s*(\{\s*["}]|\[\s*\{)')
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 csv.field_size_limit(2**31 - 1)
 
@@ -34,9 +52,12 @@ class Bare(str):
     __slots__ = ()
 
 
+_DECODER = json.JSONDecoder(parse_int=Bare, parse_float=Bare, parse_constant=Bare)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file as it was read. `columns` in the file's order."""
+    """A file as it was read. `columns` in the file's order; `sheet` is the workbook's that holds the rows."""
 
     path: str
     sha256: str
@@ -44,24 +65,53 @@ class Table:
     encoding: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    sheet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A table whose rows are read one at a time. `columns` is None for JSON: its rows bring their own."""
+
+    sha256: str
+    format: str
+    encoding: str
+    columns: tuple[str, ...] | None
+    rows: Iterable[Row]
+    sheet: str | None = None
 
 
 def read_table(path: Path, encoding: str | None = None) -> Table:
-    """Read CSV (any separator), JSON, JSONL or YAML. Raises UserError with file, row and what to do."""
+    """Read CSV (any separator), JSON, JSONL, YAML, XLSX, XLS or Parquet. Raises UserError: file, row, what to do."""
+    opened = open_table(path, encoding)
+    rows = tuple(opened.rows)
+    columns = opened.columns or tuple(dict.fromkeys(key for row in rows for key in row))
+    return Table(str(path), opened.sha256, opened.format, opened.encoding, columns, rows, opened.sheet)
+
+
+def open_table(path: Path, encoding: str | None = None) -> Opened:
+    """The same, read as its rows are taken: what can be wrong in a row is raised there. Raises UserError."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # a ValueError: a null character in the path
         raise UserError(str(path), f"can't be read ({getattr(error, 'strerror', error)})", "check the path") from None
-    text, encoding = decode(data, str(path), encoding)
-    if path.suffix.lower() in {".yaml", ".yml"}:
-        format_, rows = "yaml", _as_rows(_load_yaml(text, str(path)), str(path))
-        columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    elif path.suffix.lower() in {".json", ".jsonl", ".ndjson"} or text.lstrip()[:1] in {"[", "{"}:
-        format_, rows = _read_json(text, str(path))
-        columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    else:
-        format_, columns, rows = _read_separated(text, path)
-    return Table(str(path), hashlib.sha256(data).hexdigest(), format_, encoding, columns, tuple(rows))
+    where, sha256 = str(path), hashlib.sha256(data).hexdigest()
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return _open_workbook(data, where, sha256)
+    if data.startswith(b"PAR1"):
+        return _open_parquet(data, where, sha256)
+    for beginning, what, remedy in OTHERS:
+        if data.startswith(beginning):
+            raise UserError(where, f"is {what}", remedy)
+    encoding = encoding_of(data, where, encoding)
+    if path.suffix.lower() in YAML_SUFFIXES:
+        loaded = _load_yaml(_text(data, encoding).read(), where)
+        return Opened(sha256, "yaml", encoding, None, _as_rows(loaded, where))
+    if path.suffix.lower() in JSON_SUFFIXES or _BEGINS_JSON.match(_text(data, encoding).read(SAMPLE_CHARACTERS)):
+        format_, objects = _read_json(data, encoding, where)
+        return Opened(sha256, format_, encoding, None, objects)
+    separator = _separator(data, encoding)
+    columns, rows = _read_separated(_text(data, encoding), separator, where)
+    return Opened(sha256, SEPARATORS.get(separator, "csv"), encoding, columns, rows)
 
 
 def as_text(value: Any) -> str:
@@ -85,88 +135,146 @@ def refuse_half_characters(table: Table) -> None:
                 ) from None
 
 
-def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str]:
-    """Text and the encoding's name: the one given, else a byte order mark's, UTF-8, or a detected one."""
-    if encoding is None:
-        encoding = next((name for bom, name in BOMS if data.startswith(bom)), None)
-    if encoding is None and _is_utf8(data):
-        encoding = "utf-8"
-    if encoding is None and _is_korean(data):
-        encoding = "cp949"
-    if encoding is None:
-        from charset_normalizer import from_bytes  # 40 ms that UTF-8 files don't pay
+def _text(data: bytes, encoding: str, newline: str = "") -> io.TextIOWrapper:
+    """The bytes as text, decoded as it is read: a large file is never held twice."""
+    return io.TextIOWrapper(io.BytesIO(data), encoding, newline=newline)
 
-        best = from_bytes(data).best()
-        if best is None:
-            raise UserError(where, "found no text encoding that fits", "name it with encoding")
-        encoding = best.encoding
+
+def _open_workbook(data: bytes, where: str, sha256: str) -> Opened:
+    from ftvp_core.data.sheets import read_workbook
+
+    _refuse_other_archives(data, where)
+    sheet, lines = read_workbook(data, where)
+    columns, rows = _headed(lines, where, lambda: f", sheet {sheet}")
+    format_ = "xlsx" if data.startswith(b"PK") else "xls"
+    return Opened(sha256, format_, "binary", columns, rows, sheet)
+
+
+def _refuse_other_archives(data: bytes, where: str) -> None:
+    for inside, what in ((b"word/document.xml", "a Word document"), (b"ppt/presentation.xml", "a presentation")):
+        if data.startswith(b"PK") and inside in data:
+            raise UserError(where, f"is {what}, which is no table", "upload it as knowledge, or give CSV, JSON or XLSX")
+
+
+def _open_parquet(data: bytes, where: str, sha256: str) -> Opened:
+    from ftvp_core.data.sheets import read_parquet
+
+    columns, lines = read_parquet(data, where)
+    _refuse_twice(columns, where)
+    rows = (dict(zip(columns, values, strict=True)) for values in lines)
+    return Opened(sha256, "parquet", "binary", columns, rows)
+
+
+def _separator(data: bytes, encoding: str) -> str:
+    """The separator by which the first rows are most often as wide as the header; none where the header is one cell."""
+    sample = _text(data, encoding).read(SAMPLE_CHARACTERS)
+    ranked = {separator: _fit(sample, separator) for separator in SEPARATORS}
+    best = max(SEPARATORS, key=lambda separator: ranked[separator])
+    return best if ranked[best][1] > 1 else NO_SEPARATOR
+
+
+def _fit(sample: str, separator: str) -> tuple[float, int]:
+    """The share of the sample's rows that are as wide as its first, and that width. Quoted separators don't count."""
+    widths: list[int] = []
     try:
-        return data.decode(encoding), encoding
-    except LookupError:
-        raise UserError(where, f"found encoding {encoding!r}, which isn't known", "name another") from None
-    except UnicodeDecodeError as error:
-        raise UserError(where, f"not {encoding} at byte {error.start}", "name another encoding") from None
+        for cells in csv.reader(io.StringIO(sample, newline=""), delimiter=separator, strict=True):
+            if cells:
+                widths.append(len(cells))
+            if len(widths) > SAMPLE_ROWS:
+                break
+    except csv.Error:
+        if len(sample) < SAMPLE_CHARACTERS:  # else the sample may end inside quotes
+            return 0.0, widths[0] if widths else 0
+    if not widths or widths[0] == 1:
+        return 0.0, len(widths[:1])
+    return widths.count(widths[0]) / len(widths), widths[0]
 
 
-def _is_utf8(data: bytes) -> bool:
+def _read_separated(text: io.TextIOWrapper, separator: str, where: str) -> tuple[tuple[str, ...], Iterator[Row]]:
+    reader = csv.reader(text, delimiter=separator, strict=True)
+
+    def lines() -> Iterator[list[str]]:
+        try:
+            yield from reader
+        except csv.Error as error:
+            name = SEPARATORS.get(separator, "csv").upper()
+            raise UserError(f"{where}, line {reader.line_num}", f"not {name}: {error}", "mend the line") from None
+
+    return _headed(lines(), where, lambda: f" (line {reader.line_num})")
+
+
+def _headed(lines: Iterator[list[str]], where: str, place: Callable[[], str]) -> tuple[tuple[str, ...], Iterator[Row]]:
+    """The first line that isn't empty as the header, and the others as rows. `place` says more of where a row is."""
+    header = next((cells for cells in lines if cells), None)
+    if header is None:
+        raise UserError(where, "is empty", "give it a header and rows")
+    columns = tuple(name.strip() for name in header)
+    if columns.count("") > 1:  # an export's empty columns at the right
+        columns = columns[: max((at for at, name in enumerate(columns, start=1) if name), default=1)]
+    _refuse_twice(columns, where)
+    return columns, _rows(lines, columns, where, place)
+
+
+def _refuse_twice(columns: tuple[str, ...], where: str) -> None:
+    twice = {name for name in columns if columns.count(name) > 1}
+    if twice:
+        raise UserError(where, f"column {min(twice)!r} stands twice", "give each column its own name")
+
+
+def _rows(lines: Iterable[list[str]], columns: tuple[str, ...], where: str, place: Callable[[], str]) -> Iterator[Row]:
+    width = len(columns)
+    for number, cells in enumerate((cells for cells in lines if cells), start=1):
+        if len(cells) < width or any(cells[width:]):
+            raise UserError(
+                f"{where}, row {number}{place()}",
+                f"found {len(cells)} cells, expected {width}",
+                "quote cells that hold the separator",
+            )
+        yield dict(zip(columns, cells, strict=False))
+
+
+def _read_json(data: bytes, encoding: str, where: str) -> tuple[str, Iterable[Row]]:
+    """An object a line, or else what `_json_whole` reads, whatever the name. The format, and the rows."""
+    lines = (line for line in _text(data, encoding, newline="\n") if line.strip())  # U+2028 is text, no line's end
     try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        first = _loads(next(lines, ""))
+    except json.JSONDecodeError:
+        first = None  # objects over several lines, or no JSON: said below, with its place
+    if isinstance(first, dict) and next(lines, None) is not None:
+        return "jsonl", _json_lines(_text(data, encoding, newline="\n"), where)
+    loaded = _json_whole(_text(data, encoding).read(), where)
+    if where.endswith((".jsonl", ".ndjson")):  # a lone object is a row, whatever lists it holds
+        return "jsonl", _as_rows([loaded] if isinstance(loaded, dict) else loaded, where)
+    return "json", _as_rows(loaded, where)
 
 
-def _is_korean(data: bytes) -> bool:
-    """Whether the bytes read as CP949 (and so EUC-KR) are Hangul nearly throughout.
+def _json_lines(lines: Iterable[str], where: str) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}, line {number}, column {error.colno}", f"not JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{where}, line {number}", f"found {as_text(row)[:40]!r}, expected an object")
+        yield row
 
-    A detector of many encodings needs more text than an eval set's cells hold: it takes short CP949 for Big5.
-    Chinese and Japanese bytes read as CP949 give Hanja and syllables mixed.
-    """
+
+def _json_whole(text: str, where: str) -> Any:
+    """What the text holds; a list of it where values stand one after another over several lines."""
+    values = []
+    at = _space(text, 0)
     try:
-        letters = [char for char in data.decode("cp949") if char > "\x7f" and char.isalpha()]
-    except UnicodeDecodeError:
-        return False
-    hangul = sum("\uac00" <= char <= "\ud7a3" for char in letters)
-    return bool(letters) and hangul >= 0.95 * len(letters)
-
-
-def _read_separated(text: str, path: Path) -> tuple[str, tuple[str, ...], list[Row]]:
-    first_line = text.lstrip("\r\n").partition("\n")[0]
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(SEPARATORS, key=first_line.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    where = str(path)
-    try:
-        header = next((cells for cells in lines if cells), None)
-        if header is None:
-            raise UserError(where, "is empty", "give it a header and rows")
-        columns = tuple(name.strip() for name in header)
-        twice = {name for name in columns if columns.count(name) > 1}
-        if twice:
-            raise UserError(where, f"column {min(twice)!r} stands twice", "give each column its own name")
-        rows = []
-        for number, cells in enumerate((cells for cells in lines if cells), start=1):
-            if len(cells) != len(columns):
-                raise UserError(
-                    f"{where}, row {number} (line {lines.line_num})",
-                    f"found {len(cells)} cells, expected {len(columns)}",
-                    "quote cells that hold the separator",
-                )
-            rows.append(dict(zip(columns, cells, strict=True)))
-    except csv.Error as error:
-        raise UserError(f"{where}, line {lines.line_num}", f"not {SEPARATORS[separator].upper()}: {error}") from None
-    return SEPARATORS[separator], columns, rows
-
-
-def _read_json(text: str, where: str) -> tuple[str, list[Row]]:
-    """A list of objects, an object that holds one such list, or an object a line (whatever the name)."""
-    try:
-        loaded = _loads(text)
-    except json.JSONDecodeError as whole:
-        if "\n" not in text.strip():
-            raise UserError(f"{where}, line {whole.lineno}, column {whole.colno}", f"not JSON: {whole.msg}") from None
-        return "jsonl", list(_json_lines(text, where))
-    format_ = "jsonl" if where.endswith((".jsonl", ".ndjson")) else "json"
-    return format_, _as_rows([loaded] if format_ == "jsonl" and isinstance(loaded, dict) else loaded, where)
+        while at < len(text):
+            value, end = _decoded(text, at)
+            values.append(value)
+            at = _space(text, end)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}, line {error.lineno}, column {error.colno}", f"not JSON: {error.msg}") from None
+    if not values:
+        raise UserError(where, "is empty", "give it rows")
+    return values[0] if len(values) == 1 else values
 
 
 def _as_rows(loaded: Any, where: str) -> list[Row]:
@@ -211,22 +319,24 @@ def _load_yaml(text: str, where: str) -> Any:
         raise UserError(where, "not YAML: too many brackets inside each other") from None
 
 
-def _json_lines(text: str, where: str) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: U+2028 is text
-        if not line.strip():
-            continue
-        try:
-            row = _loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}, line {number}, column {error.colno}", f"not JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{where}, line {number}", f"found {as_text(row)[:40]!r}, expected an object")
-        yield row
-
-
 def _loads(text: str) -> Any:
-    """JSON whose numbers keep their spelling. Raises JSONDecodeError."""
+    """One JSON value. Raises JSONDecodeError."""
+    value, end = _decoded(text, _space(text, 0))
+    if _space(text, end) < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
+
+
+def _decoded(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value that begins at a position, and its end; numbers keep their spelling. Raises JSONDecodeError."""
     try:
-        return json.loads(text, parse_int=Bare, parse_float=Bare)
+        return _DECODER.raw_decode(text, at)
     except RecursionError:
-        raise json.JSONDecodeError("too many brackets inside each other", text, 0) from None
+        raise json.JSONDecodeError("too many brackets inside each other", text, at) from None
+
+
+def _space(text: str, at: int) -> int:
+    """Where the white space that may begin at a position ends."""
+    found = _SPACE.match(text, at)
+    assert found is not None  # it may be empty
+    return found.end()

@@ -4,7 +4,7 @@ import hashlib
 from decimal import Decimal
 from pathlib import Path
 
-from ftvp_core.drafts import Keys, draft_keys, to_spec, to_text
+from ftvp_core.drafts import Keys, draft_keys, read_knowledge_upload, read_upload, to_spec, to_text
 from ftvp_core.runs.plan import Plan, make_plan, new_run, read_sources
 from ftvp_core.spec import load
 from ftvp_core.store.opening import home
@@ -19,7 +19,7 @@ UNDER_WAY = {"queued", "running", "interrupted"}
 def plan_draft(keys: Keys, limit_usd: Decimal | None = None) -> Plan:
     """All that a run of this draft needs, checked. Raises UserError."""
     spec = to_spec(keys)
-    return make_plan(spec, read_sources(spec, home() / "uploads"), limit_usd)
+    return make_plan(spec, read_sources(spec, home() / "uploads", read_upload, read_knowledge_upload), limit_usd)
 
 
 def enqueue(store: Store, draft_id: str, plan: Plan) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -13,16 +13,20 @@ from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
+from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.models import RemoteModel
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
-from ftvp_core.spec import Candidate, ProviderSpec, Spec, TuneSpec, dump, parse
+from ftvp_core.spec import Candidate, KnowledgeSpec, ProviderSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.tokens import counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
+
+ReadTable = Callable[[Path, str | None], Table]
+ReadKnowledge = Callable[[Path, KnowledgeSpec], Knowledge]
 
 #: Fewer rows than this are refused for training (unless forced): they are learned by heart.
 FEWEST_TUNING_ROWS = 10
@@ -77,8 +81,16 @@ class Estimate:
         return self.calls / self.concurrency
 
 
-def read_sources(spec: Spec, folder: Path) -> Sources:
-    """Read the data that a comparison names, and see that its local models are there. Raises UserError."""
+def read_sources(
+    spec: Spec,
+    folder: Path,
+    read_table: ReadTable = read_table,
+    read_knowledge: ReadKnowledge = read_knowledge,
+) -> Sources:
+    """Read the data that a comparison names, and see that its local models are there. Raises UserError.
+
+    The command line reads a user's own files here; a server has its uploads read in a child process.
+    """
     whole = to_examples(read_table(folder / spec.eval_set.path, spec.eval_set.encoding), spec.eval_set)
     train_set = None
     if spec.train_set:
@@ -88,13 +100,11 @@ def read_sources(spec: Spec, folder: Path) -> Sources:
         )
     knowledge = None
     if spec.knowledge:
-        from ftvp_core.data.knowledge import read_knowledge
-
         knowledge = read_knowledge(folder / spec.knowledge.path, spec.knowledge)
     recorded = {}
     for candidate in spec.candidates:
         if candidate.recorded:
-            recorded[candidate.recorded] = table = read_table(folder / candidate.recorded)
+            recorded[candidate.recorded] = table = read_table(folder / candidate.recorded, None)
             read_recorded(table, whole)
         if candidate.provider == "local":
             check_folders(candidate.model_name, candidate.adapter, folder)
@@ -341,7 +351,8 @@ def _keep_examples(store: Store, examples: ExampleSet) -> str:
 
 
 def _keep_knowledge(store: Store, knowledge: Knowledge) -> str:
-    return store.keep("knowledge", knowledge.name, len(knowledge.passages), json.dumps(asdict(knowledge)))
+    keys = {key: value for key, value in asdict(knowledge).items() if key != "empty"}
+    return store.keep("knowledge", knowledge.name, len(knowledge.passages), json.dumps(keys))
 
 
 def _table(body: str) -> Table:
