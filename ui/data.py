@@ -1,5 +1,6 @@
 """The Data page's parts: upload, how a file was read, what it holds beside its rows, a training set split off."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ def _choices(store: Store, draft_id: str, keys: Keys, part: Part, reading: Readi
     """How it was read, each changeable: what isn't chosen stays as recognised. A change is saved at once."""
     asked, mapping = keys[part], reading.examples.mapping if reading.examples else None
     columns = {key: label for key, label in COLUMNS.items() if key != "gold" or part == "eval_set"}
-    place = f"{part}-{draft_id}-{Path(asked['path']).parent.name}"  # another file begins with its own choices
+    # What was chosen is the draft's, whoever changed it: a widget that remembers another choice would undo that.
+    place = f"{part}-{draft_id}-{json.dumps(asked, sort_keys=True)}"
     chosen: Keys = {}
     with st.expander("Change how it is read", expanded=reading.examples is None):
         boxes = st.columns(len(columns))

@@ -14,22 +14,19 @@ from ui.words import plain
 
 SHOWN_ROWS = 200
 _COLOURS = {"error": "red", "warning": "orange", "info": "gray"}
+_HELP = "Keeps a cleaned version; the file stays, and Undo goes back to it"
 
 
 def findings_list(store: Store, draft_id: str, keys: Keys) -> None:
-    sets = {name: reading.examples for name, part in (("eval", "eval_set"), ("train", "train_set")) if (reading := reading_of(keys, part))}  # type: ignore[arg-type]  # fmt: skip
+    read = {"eval": reading_of(keys, "eval_set"), "train": reading_of(keys, "train_set")}
+    sets = {part: reading.examples if reading else None for part, reading in read.items()}
     for finding in findings_of(keys):
         with st.container(border=True, gap="small"):
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.badge(finding.severity, color=_COLOURS[finding.severity])  # type: ignore[arg-type]
-                st.markdown(plain(finding.message), width="stretch")
-                if mendable(finding) and st.button(
-                    "Mend",
-                    key=f"mend-{finding.id}",
-                    help="Keeps a new version; the file stays, and Undo goes back to it",
-                ):
-                    keep_mended(store, draft_id, finding.id)
-                    st.rerun()
+            said, mend = st.columns([9, 1], vertical_alignment="center")
+            said.markdown(f":{_COLOURS[finding.severity]}-badge[{finding.severity}] {plain(finding.message)}")
+            if mendable(finding) and mend.button("Mend", key=f"mend-{finding.id}", help=_HELP, width="stretch"):
+                keep_mended(store, draft_id, finding.id)
+                st.rerun()
             if finding.rows:
                 with st.expander(f"Rows ({len(finding.rows):,})"):
                     _rows(finding, sets)
