@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,27 @@ from ftvp_core.types import Measured, RetrievalFigures
 
 #: hit@k, recall@k, reciprocal rank, nDCG: the columns of a retrieval's scores.
 MEASURES = 4
+
+#: What retrieval had to do with an answer: of the four, only the first is for a better index to mend.
+Diagnosis = Literal["not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right"]
+DIAGNOSES: tuple[Diagnosis, ...] = (
+    "not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right",
+)  # fmt: skip
+#: A grade from here on is right.
+RIGHT = 0.5
+
+
+def is_gold(passage: str, gold: Sequence[str]) -> bool:
+    """Whether `gold` names this passage, by its id or its source: `page.md#3` is of `page.md`."""
+    return passage in gold or passage.rpartition("#")[0] in gold
+
+
+def diagnosis(passages: Sequence[str], gold: Sequence[str], grade: float) -> Diagnosis:
+    """Of one answer: whether any gold passage stood in its prompt, and whether it is right."""
+    retrieved = any(is_gold(passage, gold) for passage in passages)
+    if retrieved:
+        return "retrieved, answered right" if grade >= RIGHT else "retrieved, answered wrong"
+    return "right without it" if grade >= RIGHT else "not retrieved"
 
 
 def scores(passages: Sequence[str], gold: Sequence[str]) -> tuple[float, float, float, float]:

@@ -1,0 +1,107 @@
+"""Retrieval on Compare: how well passages are found, apart from how well they are used, and what each prompt held."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from ftvp_core.analysis.retrieval import DIAGNOSES, Diagnosis, is_gold
+from ftvp_core.report.differences import Answered, as_sent, diagnosed, stored_passages
+from ftvp_core.report.load import Report
+from ftvp_core.store.store import Store
+from ftvp_core.types import Example, Measured, Passage
+from ui.words import clipped, plain
+
+_LONG = 1200
+
+
+def figures(store: Store, report: Report) -> None:
+    """One row a candidate that retrieves: its figures over the examples that name gold, and the diagnoses' counts."""
+    measured = [one for one in report.comparison.candidates if one.retrieval is not None]
+    if not measured:
+        return
+    import pandas as pd
+
+    st.subheader("Retrieval", anchor="retrieval")
+    counts = _diagnosed(store, report, report.run.id, sum(one.n_scored for one in measured))
+    rows: list[dict[str, Any]] = []
+    for one in measured:
+        assert one.retrieval is not None
+        rows.append(
+            {
+                "candidate": one.name,
+                "found, %": _percent(one.retrieval.hit_at_k),
+                "recall, %": _percent(one.retrieval.recall_at_k),
+                "MRR, %": _percent(one.retrieval.mrr),
+                "nDCG, %": _percent(one.retrieval.ndcg),
+                **{str(name): count for name, count in counts.get(one.name, {}).items()},
+            }
+        )
+    right = st.column_config.TextColumn(alignment="right")
+    st.dataframe(
+        pd.DataFrame(rows),
+        column_config=dict.fromkeys(("found, %", "recall, %", "MRR, %", "nDCG, %"), right),
+        hide_index=True,
+        height="content",
+        alt="One row a candidate: how often a gold passage was in its prompt, and what became of the answer.",
+    )
+    st.caption(
+        "Found: a gold passage is in the prompt. Not retrieved (and answered wrong) is for a better search to mend; "
+        "retrieved, answered wrong for a better prompt or model; right without it needs no passage."
+    )
+
+
+def given(store: Store, report: Report, name: str, example: Example, answered: Answered) -> None:
+    """What one candidate's prompt held: its passages, the gold ones marked, and the prompt as it was sent."""
+    passages = _passages(store, report, answered)
+    if answered.diagnosis:
+        st.caption(answered.diagnosis)
+    prompt = as_sent(report, name, example, passages)
+    if not prompt:
+        return
+    with st.expander(f"Prompt and {len(passages)} passages" if report.spec.by_name(name).retrieval else "Prompt"):
+        for rank, passage in enumerate(passages, start=1):
+            gold = " · :green-badge[gold]" if is_gold(passage.id, example.gold) else ""
+            st.markdown(f"**{rank}.** {plain(passage.id)}{gold}")
+            st.text(clipped(passage.text, _LONG))
+        shots = report.spec.by_name(name).shots
+        if shots and shots.k:
+            st.caption(f"{shots.k} {shots.select} shots stand before the question; they aren't shown.")
+        for message in prompt:
+            st.caption(message.role)
+            st.text(clipped(message.content, 4 * _LONG))
+
+
+def chosen(label: str, side: Sequence[Answered], key: str) -> Diagnosis | None:
+    """The diagnosis that the visitor looks at; None for all of them."""
+    counts = {one: sum(answered.diagnosis == one for answered in side) for one in DIAGNOSES}
+    found: Diagnosis | None = st.selectbox(
+        label,
+        [one for one in DIAGNOSES if counts[one]],
+        index=None,
+        format_func=lambda one: f"{one} ({counts[one]:,})",
+        placeholder="all",
+        key=key,
+    )
+    return found
+
+
+def _passages(store: Store, report: Report, answered: Answered) -> list[Passage]:
+    if not answered.passages or report.run.knowledge is None:
+        return []
+    stored = _stored(store, report.run.knowledge)
+    return [stored[id_] for id_ in answered.passages]
+
+
+def _percent(one: Measured) -> str:
+    return f"{100 * one.value:.0f} ({100 * one.interval.low:.0f}–{100 * one.interval.high:.0f})"
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _stored(_store: Store, key: str) -> Mapping[str, Passage]:
+    return stored_passages(_store, key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _diagnosed(_store: Store, _report: Report, run_id: str, scored: int) -> Mapping[str, Mapping[Diagnosis, int]]:
+    return diagnosed(_report, _store)
