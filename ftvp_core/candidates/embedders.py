@@ -110,7 +110,7 @@ class Encoder:
             pooled = states[:, 0]
         else:
             read = given["attention_mask"].unsqueeze(-1)
-            pooled = (states * read).sum(1) / read.sum(1)
+            pooled = (states * read).sum(1) / read.sum(1).clamp(min=1)
         vectors: Vectors = pooled.float().numpy()
         return vectors
 

@@ -2,10 +2,6 @@
 
 import csv
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,34 +167,3 @@ def test_every_training_row_of_banking77_asked_in_its_own_words_is_found_first(t
         texts = [row["text"] for row in csv.DictReader(file)]
     index = dense_index(texts, Offline(), tmp_path, lambda done, total: None)
     assert [texts[positions[0]] for positions in index.query(texts, 1)] == texts
-
-
-def test_an_index_is_built_once(tmp_path: Path) -> None:
-    texts = [question for question, _ in TRAIN]
-    built: list[int] = []
-    for _ in range(2):
-        dense_index(texts, Offline(), tmp_path, lambda done, total: built.append(done))
-    assert built == [len(texts)]
-
-
-KILLED = """
-import sys, os, signal
-from pathlib import Path
-from ftvp_core.candidates import index
-from ftvp_core.candidates.embedders import Offline
-index.STORE_BATCH = 100
-def stop(done, total):
-    print(done, flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-index.dense_index([f"text number {at}" for at in range(400)], Offline(), Path(sys.argv[1]), stop)
-"""
-
-
-def test_a_half_written_index_is_rebuilt_not_served(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "100\n")
-    texts = [f"text number {at}" for at in range(400)]
-    began = time.monotonic()
-    index = dense_index(texts, Offline(), tmp_path, lambda done, total: None)
-    assert time.monotonic() - began < 30, "the killed process's lock is still held"
-    assert [positions[0] for positions in index.query(texts, 1)] == list(range(400))
