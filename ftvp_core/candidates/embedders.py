@@ -75,6 +75,11 @@ class Offline:
         return unit(np.concatenate(parts).astype(np.float32))
 
 
+def word_pieces(words: Sequence[str]) -> int:
+    """How many tokens the offline embedder makes of the words: few of those it knows."""
+    return len(_wordllama().tokenizer.encode(" ".join(words), add_special_tokens=False).ids)
+
+
 class Encoder:
     """A transformer that encodes sentences, its tokens' vectors averaged, or the first one's alone."""
 
