@@ -10,11 +10,12 @@ from typing import Any, Literal
 import yaml
 
 from ftvp_core.candidates.prompt import without_context
+from ftvp_core.candidates.suggestion import suggested_mode
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import to_examples
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
-from ftvp_core.spec import Spec, TrainSetSpec, dump, parse
+from ftvp_core.spec import KnowledgeSpec, Spec, TrainSetSpec, dump, parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.types import ExampleSet, Finding
@@ -119,6 +120,14 @@ def put_candidate(keys: Keys, candidate: Mapping[str, Any]) -> list[Keys]:
 
 def without_candidate(keys: Keys, name: str) -> list[Keys]:
     return [one for one in keys.get("candidates", ()) if one["name"] != name]
+
+
+def suggested_search(knowledge: Keys) -> tuple[str, str]:
+    """The retrieval mode that suits a knowledge's language, and why in a sentence. Raises UserError for its files."""
+    from ftvp_core.data.knowledge import read_knowledge
+
+    spec = KnowledgeSpec(**knowledge)
+    return suggested_mode(passage.text for passage in read_knowledge(Path(spec.path), spec).passages)
 
 
 def names_gold(keys: Keys) -> bool:

@@ -1,14 +1,12 @@
 """The Candidates page's parts: a candidate in words, and the form that adds one."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from ftvp_core.candidates.suggestion import Suggestion, suggested_mode
-from ftvp_core.drafts import Keys, bounds_of, change, names_gold, put_candidate, to_spec
-from ftvp_core.spec import Candidate, KnowledgeSpec
+from ftvp_core.drafts import Keys, bounds_of, change, names_gold, put_candidate, suggested_search, to_spec
+from ftvp_core.spec import Candidate
 from ftvp_core.store.store import Store
 from ui.words import plain
 
@@ -103,14 +101,14 @@ def _special(kind: str, keys: Keys) -> Keys:
 
 def _retrieval(keys: Keys) -> Keys:
     """How passages are searched, with the mode preselected that suits the knowledge's language."""
-    suggested = _suggested(keys["knowledge"]) if "knowledge" in keys else None
+    suggested, why = _suggested(json.dumps(keys["knowledge"], sort_keys=True)) if "knowledge" in keys else ("dense", "")
     top_k, mode, budget = st.columns(3)
     chosen = {
         "top_k": int(top_k.number_input("Passages in the prompt", 1, 32, 4)),
         "mode": mode.selectbox(
             "Searched by",
             list(MODES),
-            list(MODES).index(suggested.mode if suggested else "dense"),
+            list(MODES).index(suggested),
             format_func=MODES.__getitem__,
         ),
     }
@@ -123,22 +121,15 @@ def _retrieval(keys: Keys) -> Keys:
             help="Passages are taken in order until the next doesn't fit; the first is always kept whole",
         )
     )
-    if suggested:
-        st.caption(plain(suggested.why))
+    if why:
+        st.caption(plain(why))
     return {**chosen, **({"max_tokens": most} if most else {})}
 
 
-def _suggested(knowledge: Keys) -> Suggestion:
-    return _suggestion(json.dumps(knowledge, sort_keys=True))
-
-
 @st.cache_data(show_spinner=False, max_entries=8)
-def _suggestion(knowledge: str) -> Suggestion:
-    """Read once for a knowledge's keys. Raises UserError."""
-    from ftvp_core.data.knowledge import read_knowledge
-
-    spec = KnowledgeSpec(**json.loads(knowledge))
-    return suggested_mode(passage.text for passage in read_knowledge(Path(spec.path), spec).passages)
+def _suggested(knowledge: str) -> tuple[str, str]:
+    """Read once for a knowledge's keys, given as JSON. Raises UserError."""
+    return suggested_search(json.loads(knowledge))
 
 
 def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:

@@ -5,11 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from ftvp_core.analysis.retrieval import DIAGNOSES, Diagnosis, is_gold
-from ftvp_core.report.differences import Answered, as_sent, diagnosed, stored_passages
+from ftvp_core.report.differences import Answered, as_sent, diagnosed, in_prompt, stored_passages
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import Example, Measured, Passage
+from ftvp_core.types import DIAGNOSES, Diagnosis, Example, Measured, Passage
 from ui.words import clipped, plain
 
 _LONG = 1200
@@ -53,16 +52,16 @@ def figures(store: Store, report: Report) -> None:
 
 def given(store: Store, report: Report, name: str, example: Example, answered: Answered) -> None:
     """What one candidate's prompt held: its passages, the gold ones marked, and the prompt as it was sent."""
-    passages = _passages(store, report, answered)
+    knowledge = report.run.knowledge
+    passages = in_prompt(_stored(store, knowledge), example, answered) if knowledge and answered.passages else []
     if answered.diagnosis:
         st.caption(answered.diagnosis)
-    prompt = as_sent(report, name, example, passages)
+    prompt = as_sent(report, name, example, [passage for passage, _ in passages])
     if not prompt:
         return
     with st.expander(f"Prompt and {len(passages)} passages" if report.spec.by_name(name).retrieval else "Prompt"):
-        for rank, passage in enumerate(passages, start=1):
-            gold = " · :green-badge[gold]" if is_gold(passage.id, example.gold) else ""
-            st.markdown(f"**{rank}.** {plain(passage.id)}{gold}")
+        for rank, (passage, gold) in enumerate(passages, start=1):
+            st.markdown(f"**{rank}.** {plain(passage.id)}{' · :green-badge[gold]' if gold else ''}")
             st.text(clipped(passage.text, _LONG))
         shots = report.spec.by_name(name).shots
         if shots and shots.k:
@@ -84,13 +83,6 @@ def chosen(label: str, side: Sequence[Answered], key: str) -> Diagnosis | None:
         key=key,
     )
     return found
-
-
-def _passages(store: Store, report: Report, answered: Answered) -> list[Passage]:
-    if not answered.passages or report.run.knowledge is None:
-        return []
-    stored = _stored(store, report.run.knowledge)
-    return [stored[id_] for id_ in answered.passages]
 
 
 def _percent(one: Measured) -> str:

@@ -2,21 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from ftvp_core.analysis.intervals import Floats, Ints, accuracy_interval
-from ftvp_core.types import Measured, RetrievalFigures
+from ftvp_core.types import Diagnosis, Measured, RetrievalFigures
 
 #: hit@k, recall@k, reciprocal rank, nDCG: the columns of a retrieval's scores.
 MEASURES = 4
 
-#: What retrieval had to do with an answer: of the four, only the first is for a better index to mend.
-Diagnosis = Literal["not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right"]
-DIAGNOSES: tuple[Diagnosis, ...] = (
-    "not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right",
-)  # fmt: skip
 #: A grade from here on is right.
 RIGHT = 0.5
 

@@ -89,9 +89,13 @@ def _client(folder: Path) -> Iterator[Any]:
     settings = Settings(anonymized_telemetry=False)
     url = os.environ.get(SERVER)
     if url:
+        from httpx import TransportError
+
         client = _server(url, settings)
         try:
             yield client
+        except TransportError as error:
+            raise RunStopped(f"the index's server at {url} stopped answering ({type(error).__name__})") from None
         finally:
             client.close()
         return

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -17,27 +16,22 @@ WORDS = 5000
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """`why` is one sentence with the figures that it rests on (XQuAD: 240 passages, 1,190 questions a language)."""
+def suggested_mode(texts: Iterable[str]) -> tuple[Mode, str]:
+    """Words alone where the offline embedder doesn't know the language, else words and meaning together.
 
-    mode: Mode
-    why: str
-
-
-def suggested_mode(texts: Iterable[str]) -> Suggestion:
-    """Words alone where the offline embedder doesn't know the language, else words and meaning together."""
+    With one sentence that says why; its figures are XQuAD's (240 passages, 1,190 questions a language).
+    """
     from ftvp_core.candidates.embedders import word_pieces
 
     words = list(islice((word for text in texts for word in _WORD.findall(text)), WORDS))
     pieces = word_pieces(words) / len(words) if words else 0.0
     if pieces > KNOWN:
-        return Suggestion(
+        return (
             "lexical",
             f"The offline embedder cuts this knowledge's words into {pieces:.1f} pieces (English: 1.2), so it hardly knows "
             "them: on German questions search by words found the right passage first for 91 %, by meaning for 58 %.",
         )
-    return Suggestion(
+    return (
         "hybrid",
         "On English questions words and meaning together found the right passage first for 92 %, meaning alone for 81 %.",
     )

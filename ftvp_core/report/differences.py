@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Row
 
-from ftvp_core.analysis.retrieval import DIAGNOSES, Diagnosis, diagnosis
+from ftvp_core.analysis.retrieval import diagnosis, is_gold
 from ftvp_core.candidates.prompt import renderer
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import Example, Given, Message, Passage
+from ftvp_core.types import DIAGNOSES, Diagnosis, Example, Given, Message, Passage
 
 Kind = Literal["first", "second", "neither"]
 KINDS: tuple[Kind, ...] = ("first", "second", "neither")
@@ -71,6 +71,11 @@ def diagnosed(report: Report, store: Store) -> dict[str, dict[Diagnosis, int]]:
 def stored_passages(store: Store, key: str) -> Mapping[str, Passage]:
     """A stored knowledge's passages by id."""
     return {one["id"]: Passage(**one) for one in json.loads(store.body(key))["passages"]}
+
+
+def in_prompt(stored: Mapping[str, Passage], example: Example, answered: Answered) -> list[tuple[Passage, bool]]:
+    """The passages of an answer's prompt, the best first, each with whether gold names it."""
+    return [(stored[id_], is_gold(id_, example.gold)) for id_ in answered.passages]
 
 
 def as_sent(report: Report, name: str, example: Example, passages: Sequence[Passage]) -> tuple[Message, ...]:

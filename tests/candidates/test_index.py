@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -16,7 +17,7 @@ import pytest
 from ftvp_core.candidates import index as indexes
 from ftvp_core.candidates.embedders import Offline, Vectors
 from ftvp_core.candidates.index import SERVER, dense_index
-from ftvp_core.errors import UserError
+from ftvp_core.errors import RunStopped, UserError
 
 CHROMA = Path(sys.executable).parent / "chroma"
 
@@ -35,10 +36,16 @@ class Counting(Offline):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chroma_server(tmp_path_factory.mktemp("server")) as (url, _):
+        yield url
+
+
+@contextmanager
+def chroma_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """`chroma run` on a free port: its address and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
     command = [str(CHROMA), "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
@@ -49,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             except URLError:
                 time.sleep(0.1)
-        yield url
+        yield url, process
     finally:
         process.kill()
         process.wait()
@@ -167,9 +174,8 @@ def test_a_subset_is_never_served(chroma: Path, monkeypatch: pytest.MonkeyPatch)
         return dict(list(honest(collection, ids).items())[:13])
 
     monkeypatch.setattr(indexes, "_stored", forgetful)
-    with pytest.raises(Exception, match="holds 13 of 20 texts") as stopped:
+    with pytest.raises(RunStopped, match="holds 13 of 20 texts"):
         opened(texts, chroma)
-    assert type(stopped.value).__name__ == "RunStopped"
 
 
 def test_another_model_has_an_index_of_its_own_beside_the_old(tmp_path: Path) -> None:
@@ -199,3 +205,17 @@ def test_a_server_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pyt
         opened(["a"], tmp_path)
     assert url in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_dies_stops_the_run_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with chroma_server(tmp_path) as (url, process):
+        monkeypatch.setenv(SERVER, url)
+
+        class Last(Offline):
+            def embed(self, texts: Sequence[str]) -> Vectors:
+                process.kill()
+                process.wait()
+                return super().embed(texts)
+
+        with pytest.raises(RunStopped, match=f"{url} stopped answering"):
+            dense_index(["a", "b"], Last(), tmp_path, lambda done, total: None)
