@@ -81,9 +81,10 @@ def _example(store: Store, report: Report, one: Differing, first: str, second: s
         for column, title, body in zip(columns, titles, (reference, *marked(*shown)), strict=True):
             column.caption(plain(title))
             column.markdown(body if body.strip() else "*empty*")
-        for column, name, answered in zip(columns[1:], (first, second), (one.first, one.second), strict=True):
+        sides = (("A", first, one.first), ("B", second, one.second))
+        for column, (letter, name, answered) in zip(st.columns(2), sides, strict=True):
             with column:
-                retrieval.given(store, report, name, one.example, answered)
+                retrieval.given(store, report, letter, name, one.example, answered)
 
 
 def marked(first: str, second: str) -> tuple[str, str]:

@@ -50,22 +50,22 @@ def figures(store: Store, report: Report) -> None:
     )
 
 
-def given(store: Store, report: Report, name: str, example: Example, answered: Answered) -> None:
+def given(store: Store, report: Report, letter: str, name: str, example: Example, answered: Answered) -> None:
     """What one candidate's prompt held: its passages, the gold ones marked, and the prompt as it was sent."""
-    knowledge = report.run.knowledge
+    knowledge, candidate = report.run.knowledge, report.spec.by_name(name)
     passages = in_prompt(_stored(store, knowledge), example, answered) if knowledge and answered.passages else []
-    if answered.diagnosis:
-        st.caption(answered.diagnosis)
     prompt = as_sent(report, name, example, [passage for passage, _ in passages])
     if not prompt:
         return
-    with st.expander(f"Prompt and {len(passages)} passages" if report.spec.by_name(name).retrieval else "Prompt"):
+    parts = [f"{letter}: prompt"]
+    if candidate.retrieval:
+        parts.append(f"{len(passages)} passage{'' if len(passages) == 1 else 's'}")
+    with st.expander(" · ".join([*parts, *([answered.diagnosis] if answered.diagnosis else [])])):
         for rank, (passage, gold) in enumerate(passages, start=1):
             st.markdown(f"**{rank}.** {plain(passage.id)}{' · :green-badge[gold]' if gold else ''}")
             st.text(clipped(passage.text, _LONG))
-        shots = report.spec.by_name(name).shots
-        if shots and shots.k:
-            st.caption(f"{shots.k} {shots.select} shots stand before the question; they aren't shown.")
+        if candidate.shots and candidate.shots.k:
+            st.caption(f"{candidate.shots.k} {candidate.shots.select} shots stand before the question; not shown here.")
         for message in prompt:
             st.caption(message.role)
             st.text(clipped(message.content, 4 * _LONG))

@@ -80,6 +80,9 @@ def test_an_example_shows_its_prompt_as_sent_and_its_passages(
     better = [one for one in range(30) if is_right("m", one) and not is_right("other", one)]
     marked = [mark.value.endswith(":green-badge[gold]") for mark in at.markdown if mark.value.startswith("**1.**")]
     assert marked == [one % 3 != 2 for one in better[:5]]
+    labels = [box.label for box in at.expander if box.label.startswith("A:")]
+    said_of = {True: "retrieved, answered right", False: "right without it"}
+    assert labels == [f"A: prompt · 1 passage · {said_of[one % 3 != 2]}" for one in better[:5]]
 
 
 def test_examples_are_filtered_by_what_retrieval_did(run_id: str, home: Home, opened: Opened) -> None:
