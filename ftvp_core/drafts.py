@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import yaml
 
+from ftvp_core.candidates.prompt import without_context
+from ftvp_core.candidates.suggestion import suggested_mode
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import to_examples
 from ftvp_core.data.formats import fitting
@@ -167,6 +169,34 @@ def put_candidate(keys: Keys, candidate: Mapping[str, Any]) -> list[Keys]:
 
 def without_candidate(keys: Keys, name: str) -> list[Keys]:
     return [one for one in keys.get("candidates", ()) if one["name"] != name]
+
+
+def suggested_search(knowledge: Keys) -> tuple[str, str]:
+    """The retrieval mode that suits a knowledge's language, and why in a sentence. Raises UserError for its files."""
+    found = read_knowledge({"knowledge": knowledge})
+    return suggested_mode(passage.text for passage in found.passages) if found else ("dense", "")
+
+
+def names_gold(keys: Keys) -> bool:
+    """Whether the draft's eval set says which passages should be retrieved."""
+    if keys.get("eval_set", {}).get("gold"):
+        return True
+    reading = read_part(keys, "eval_set")
+    return bool(reading and reading.examples and any(example.gold for example in reading.examples.examples))
+
+
+def bounds_of(candidate: Mapping[str, Any]) -> tuple[Keys, Keys]:
+    """What a RAG candidate lies between: given the gold passages, no search can do better; given none, it is no use."""
+    oracle = {
+        **candidate,
+        "name": f"{candidate['name']}, gold passages",
+        "retrieval": {**candidate["retrieval"], "oracle": True},
+    }
+    closed = {key: value for key, value in candidate.items() if key not in {"retrieval", "prompt"}}
+    prompt = {part: without_context(text) for part, text in candidate.get("prompt", {}).items() if text}
+    prompt = {part: text for part, text in prompt.items() if text}
+    closed = {**closed, "name": f"{candidate['name']}, closed book", **({"prompt": prompt} if prompt else {})}
+    return oracle, closed
 
 
 def to_spec(keys: Keys) -> Spec:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 #: The most that a limit, an hour or a million tokens can cost: the store counts whole pico-dollars in 64 bits.
 MOST_USD = 1_000_000
@@ -201,6 +201,10 @@ class RetrievalFigures:
     mrr: Measured
     ndcg: Measured
 
+
+#: What retrieval had to do with an answer: of the four, only the first is for a better search to mend.
+Diagnosis = Literal["not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right"]
+DIAGNOSES: tuple[Diagnosis, ...] = get_args(Diagnosis)
 
 Verdict = Literal["better", "worse", "equivalent", "not decided"]
 

@@ -18,8 +18,10 @@ with frame("Candidates") as store:
     form, file = st.tabs(["Form", "Comparison file"])
     with form:
         for candidate in keys.get("candidates", ()):
-            line, edit = st.columns([6, 1], vertical_alignment="center")
+            line, bounds, edit = st.columns([6, 1, 1], vertical_alignment="center")
             line.markdown(candidates.described(candidate))
+            with bounds, shown_errors(f"bounds-{candidate['name']}"):
+                candidates.bounds_button(store, draft_id, keys, candidate)
             if edit.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
                 change(store, draft_id, candidates=without_candidate(keys, candidate["name"]))
                 st.rerun()

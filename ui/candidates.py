@@ -1,10 +1,11 @@
 """The Candidates page's parts: a candidate in words, and the form that adds one."""
 
+import json
 from typing import Any
 
 import streamlit as st
 
-from ftvp_core.drafts import Keys, change, put_candidate, to_spec
+from ftvp_core.drafts import Keys, bounds_of, change, names_gold, put_candidate, suggested_search, to_spec
 from ftvp_core.spec import Candidate
 from ftvp_core.store.store import Store
 from ui.words import plain
@@ -16,6 +17,7 @@ KINDS = {
     "tuned": "Fine-tuned with LoRA on this machine",
     "floor": "Classical floor (no language model)",
 }
+MODES = {"dense": "meaning", "lexical": "words", "hybrid": "words and meaning"}
 #: A provider that the draft doesn't name yet.
 ANOTHER = "another server"
 NEEDS = {"few-shot": "train_set", "rag": "knowledge", "tuned": "train_set", "floor": "train_set"}
@@ -28,8 +30,29 @@ def described(candidate: Keys) -> str:
     if one.shots and one.shots.k:
         parts.append(f"{one.shots.k} {one.shots.select} shots")
     if one.retrieval:
-        parts.append(f"top {one.retrieval.top_k}")
+        searched = "gold passages" if one.retrieval.oracle else f"{one.retrieval.mode}, top {one.retrieval.top_k}"
+        parts.append(searched)
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
+
+
+def bounds_button(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> None:
+    """One click adds what a RAG candidate lies between, where the eval set names gold passages."""
+    retrieval = candidate.get("retrieval")
+    if retrieval is None or retrieval.get("oracle") or not names_gold(keys):
+        return
+    bounds = bounds_of(candidate)
+    there = {one["name"] for one in keys["candidates"]}
+    if all(one["name"] in there for one in bounds):
+        return
+    if st.button(
+        "Add bounds",
+        key=f"bounds-{candidate['name']}",
+        help="The same with the gold passages, which no search can beat, and with none: what the model knows by itself",
+    ):
+        for one in bounds:
+            keys = {**keys, "candidates": put_candidate(keys, one)}
+        change(store, draft_id, candidates=keys["candidates"])
+        st.rerun()
 
 
 def add_form(store: Store, draft_id: str, keys: Keys) -> None:
@@ -51,12 +74,12 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
         else:
             providers, prices, candidate["model"] = _model(keys, ["local"] if kind == "tuned" else None)
             candidate |= _prompt(keys, kind)
-        candidate |= _special(kind)
+        candidate |= _special(kind, keys)
         if st.button("Add", type="primary"):
             _add(store, draft_id, keys, {"name": name.strip() or kind, **candidate}, providers, prices)
 
 
-def _special(kind: str) -> Keys:
+def _special(kind: str, keys: Keys) -> Keys:
     """What only this kind has."""
     if kind == "few-shot":
         k, select = st.columns(2)
@@ -64,7 +87,7 @@ def _special(kind: str) -> Keys:
         chosen = select.selectbox("Chosen", ["random", "nearest"], help="The same for all, or each question's nearest")
         return {"shots": {"k": shots, "select": chosen}}
     if kind == "rag":
-        return {"retrieval": {"top_k": int(st.number_input("Passages in the prompt", 1, 32, 4))}}
+        return {"retrieval": _retrieval(keys)}
     if kind == "tuned":
         rank, epochs = st.columns(2)
         return {
@@ -74,6 +97,39 @@ def _special(kind: str) -> Keys:
             }
         }
     return {}
+
+
+def _retrieval(keys: Keys) -> Keys:
+    """How passages are searched, with the mode preselected that suits the knowledge's language."""
+    suggested, why = _suggested(json.dumps(keys["knowledge"], sort_keys=True)) if "knowledge" in keys else ("dense", "")
+    top_k, mode, budget = st.columns(3)
+    chosen = {
+        "top_k": int(top_k.number_input("Passages in the prompt", 1, 32, 4)),
+        "mode": mode.selectbox(
+            "Searched by",
+            list(MODES),
+            list(MODES).index(suggested),
+            format_func=MODES.__getitem__,
+        ),
+    }
+    most = int(
+        budget.number_input(
+            "At most this many tokens of them (0: no limit)",
+            0,
+            100_000,
+            0,
+            help="Passages are taken in order until the next doesn't fit; the first is always kept whole",
+        )
+    )
+    if why:
+        st.caption(plain(why))
+    return {**chosen, **({"max_tokens": most} if most else {})}
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _suggested(knowledge: str) -> tuple[str, str]:
+    """Read once for a knowledge's keys, given as JSON. Raises UserError."""
+    return suggested_search(json.loads(knowledge))
 
 
 def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:

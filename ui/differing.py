@@ -9,7 +9,7 @@ import streamlit as st
 from ftvp_core.report.differences import KINDS, Differing, Kind, differing
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ui import state
+from ui import retrieval, state
 from ui.words import clipped, plain
 
 _PAGE = 5
@@ -42,10 +42,23 @@ def where_they_differ(store: Store, report: Report) -> None:
         label_visibility="collapsed",
         wrap=True,
     )
-    _paged(found[kind], first, second, state.of_run(f"{state.PAGE}-{kind}-{first}-{second}", run_id))
+    key = state.of_run(f"{kind}-{first}-{second}", run_id)
+    _paged(store, report, _diagnosed(found[kind], key), first, second, f"{state.PAGE}-{key}")
 
 
-def _paged(found: list[Differing], first: str, second: str, key: str) -> None:
+def _diagnosed(found: list[Differing], key: str) -> list[Differing]:
+    """Those of the diagnosis that the visitor chooses, where one of the two retrieves and gold is known."""
+    sides = {"A": [one.first for one in found], "B": [one.second for one in found]}
+    asked = [name for name, side in sides.items() if any(answered.diagnosis for answered in side)]
+    kept = list(range(len(found)))
+    for column, name in zip(st.columns(2), asked, strict=False):
+        with column:
+            only = retrieval.chosen(f"{name}'s retrieval", sides[name], f"{state.DIAGNOSIS}-{name}-{key}")
+        kept = [at for at in kept if only is None or sides[name][at].diagnosis == only]
+    return [found[at] for at in kept]
+
+
+def _paged(store: Store, report: Report, found: list[Differing], first: str, second: str, key: str) -> None:
     if not found:
         st.text("No example.")
         return
@@ -54,11 +67,11 @@ def _paged(found: list[Differing], first: str, second: str, key: str) -> None:
     page = st.pagination(pages, key=key) if pages > 1 else 1
     with place:
         for one in found[(page - 1) * _PAGE : page * _PAGE]:
-            _example(one, first, second)
+            _example(store, report, one, first, second)
 
 
-def _example(one: Differing, first: str, second: str) -> None:
-    shown = [clipped(answer, _LONG) for answer in (one.first, one.second)]
+def _example(store: Store, report: Report, one: Differing, first: str, second: str) -> None:
+    shown = [clipped(answered.output, _LONG) for answered in (one.first, one.second)]
     with st.container(border=True, key=f"texts-{one.example.id}", gap="small"):
         st.caption(plain(f"{one.example.id}{''.join(f' · {tag}' for tag in one.example.tags)}"))
         st.text(clipped(one.example.input, _LONG))
@@ -68,6 +81,10 @@ def _example(one: Differing, first: str, second: str) -> None:
         for column, title, body in zip(columns, titles, (reference, *marked(*shown)), strict=True):
             column.caption(plain(title))
             column.markdown(body if body.strip() else "*empty*")
+        sides = (("A", first, one.first), ("B", second, one.second))
+        for column, (letter, name, answered) in zip(st.columns(2), sides, strict=True):
+            with column:
+                retrieval.given(store, report, letter, name, one.example, answered)
 
 
 def marked(first: str, second: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ FIRST: Final = "first"
 SECOND: Final = "second"
 KIND: Final = "kind"
 PAGE: Final = "page"
+DIAGNOSIS: Final = "diagnosis"
 CSV: Final = "csv"
 
 

@@ -6,10 +6,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from ftvp_core.analysis.intervals import Floats, Ints, accuracy_interval
-from ftvp_core.types import Measured, RetrievalFigures
+from ftvp_core.types import Diagnosis, Measured, RetrievalFigures
 
 #: hit@k, recall@k, reciprocal rank, nDCG: the columns of a retrieval's scores.
 MEASURES = 4
+
+#: A grade from here on is right.
+RIGHT = 0.5
+
+
+def is_gold(passage: str, gold: Sequence[str]) -> bool:
+    """Whether `gold` names this passage, by its id or its source: `page.md#3` is of `page.md`."""
+    return passage in gold or passage.rpartition("#")[0] in gold
+
+
+def diagnosis(passages: Sequence[str], gold: Sequence[str], grade: float) -> Diagnosis:
+    """Of one answer: whether any gold passage stood in its prompt, and whether it is right."""
+    retrieved = any(is_gold(passage, gold) for passage in passages)
+    if retrieved:
+        return "retrieved, answered right" if grade >= RIGHT else "retrieved, answered wrong"
+    return "right without it" if grade >= RIGHT else "not retrieved"
 
 
 def scores(passages: Sequence[str], gold: Sequence[str]) -> tuple[float, float, float, float]:

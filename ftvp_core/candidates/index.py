@@ -1,127 +1,162 @@
-"""Texts in an embedded Chroma, found again by meaning. Vectors are ours: nothing is downloaded.
+"""Texts found again by meaning. Their vectors are kept in Chroma, embedded here or on a server.
 
-A collection is named by its content, so opening it again costs nothing and a changed text gets another. It is
-complete or rebuilt: what was stored is counted at every open. One process at a time opens the folder's writer, and
-none reads a collection that another still writes to.
+A collection belongs to one embedder and is named by it; in it a text's id is its content's hash. So a text is
+embedded once, whatever file, version or run brings it; a changed one is added beside it; and what a killed process
+left out is added at the next open. Every open counts what it got: it is all of the texts or an error, never fewer.
+
+An embedded folder has one process at a time: a second waits for its lock. The client is closed before the lock is
+given back, so nobody reads what was true before another wrote. A server does both by itself.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.metadata import version
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from ftvp_core.candidates.embedders import DEFAULT, Embedder, Vectors, open_embedder
+from ftvp_core.candidates.lexical import LexicalIndex
+from ftvp_core.candidates.ranking import LIKE, OFFLINE, HybridIndex, Index, best
+from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.spec import RetrievalSpec
+
 Progress = Callable[[int, int], None]
 
-#: The offline embedder: its model is in the wheel.
-EMBEDDER = "wordllama"
-EMBED_BATCH = 1024
-#: Chroma takes at most 5,461 rows a call.
-STORE_BATCH = 4096
-#: Texts of a query's batch whose similarities are held at once.
+#: Where Chroma is, if it isn't a folder here: http://HOST:PORT of `chroma run`.
+SERVER = "FTVP_CHROMA_URL"
+#: Chroma takes at most 5,461 rows a call; of fewer, less is lost when the process is killed.
+STORE_BATCH = 1024
+#: The least graph that Chroma builds: it isn't searched, and the usual one takes twice as long to write.
+GRAPH = {"hnsw": {"ef_construction": 8, "max_neighbors": 4}}
+#: Texts of a query's batch whose similarities are held at once: 100 MB of them at 100,000 passages.
 QUERY_BATCH = 256
 
 
-class ChromaIndex:
-    """Texts of one collection. Neighbours are exact: the stored vectors are compared with the query's in full.
+class DenseIndex:
+    """Neighbours are exact: the query is compared with every vector.
 
     At the sizes of this product (to some 100,000 passages) that takes milliseconds, and an approximate search may
     miss a row that is asked for in its own words.
     """
 
-    def __init__(self, texts: Sequence[str], vectors: Vectors) -> None:
+    def __init__(self, texts: Sequence[str], vectors: Vectors, embedder: Embedder) -> None:
         self._vectors = vectors
+        self._embedder = embedder
         self._position = {text: at for at, text in reversed(list(enumerate(texts)))}
 
     def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
         found: list[list[int]] = []
         for start in range(0, len(texts), QUERY_BATCH):
             batch = texts[start : start + QUERY_BATCH]
-            similar = embed(batch) @ self._vectors.T
+            similar = self._embedder.embed(batch) @ self._vectors.T
             for row, text in zip(similar, batch, strict=True):
                 if (own := self._position.get(text)) is not None:
                     row[own] = 2.0  # a bag of words can't tell a text from its words in another order; the text can
-                found.append(_best(row, min(k, len(row))))
+                found.append(best(row, min(k, len(row))))
         return found
 
 
-def chroma_index(texts: Sequence[str], folder: Path, progress: Progress) -> ChromaIndex:
-    """Open the index of these texts below `folder`, building it where it isn't there whole."""
+def open_index(texts: Sequence[str], retrieval: RetrievalSpec, chroma: Path, models: Path, progress: Progress) -> Index:
+    """The index that a candidate's retrieval asks for, built where it isn't there whole.
+
+    `chroma` is the folder of the vectors, `models` the one that a local embedder's path is relative to.
+    Raises UserError for an embedder or a server that isn't there.
+    """
+    if retrieval.mode == "lexical":
+        return LexicalIndex(texts)
+    dense = dense_index(texts, open_embedder(retrieval.embedder, models), chroma, progress)
+    if retrieval.mode == "dense":
+        return dense
+    return HybridIndex(LexicalIndex(texts), dense, *(OFFLINE if retrieval.embedder == DEFAULT else LIKE))
+
+
+def dense_index(texts: Sequence[str], embedder: Embedder, folder: Path, progress: Progress) -> DenseIndex:
+    """Open the vectors of these texts, embedding those that aren't there. Raises UserError, RunStopped."""
+    with _client(folder) as client:
+        collection = client.get_or_create_collection(_name(embedder), embedding_function=None, configuration=GRAPH)
+        vectors = _completed(collection, texts, embedder, progress)
+    return DenseIndex(texts, vectors, embedder)
+
+
+@contextmanager
+def _client(folder: Path) -> Iterator[Any]:
+    """Chroma on the server that the environment names, else in the folder, alone."""
     import chromadb
     from chromadb.config import Settings
+
+    settings = Settings(anonymized_telemetry=False)
+    url = os.environ.get(SERVER)
+    if url:
+        from httpx import TransportError
+
+        client = _server(url, settings)
+        try:
+            yield client
+        except TransportError as error:
+            raise RunStopped(f"the index's server at {url} stopped answering ({type(error).__name__})") from None
+        finally:
+            client.close()
+        return
     from filelock import FileLock
 
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "ftvp.lock"):
-        client = chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
+        client = chromadb.PersistentClient(str(folder), settings=settings)
         try:
-            collection = _whole(client, texts, progress)
-            vectors = _stored(collection, len(texts))
+            yield client
         finally:
             client.close()
-    return ChromaIndex(texts, vectors)
 
 
-def embed(texts: Sequence[str]) -> Vectors:
-    """Unit vectors, one a text. A text without a known word has none: its vector is 0."""
-    model = _embedder()
-    parts = [model.embed(list(texts[at : at + EMBED_BATCH])) for at in range(0, len(texts), EMBED_BATCH)]
-    vectors: Vectors = np.concatenate(parts).astype(np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return unit
+def _server(url: str, settings: Any) -> Any:
+    import chromadb
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UserError(SERVER, f"found {url!r}; expected http://HOST:PORT", "start one by `chroma run`")
+    is_tls = parts.scheme == "https"
+    try:
+        return chromadb.HttpClient(parts.hostname, parts.port or (443 if is_tls else 8000), is_tls, settings=settings)
+    except ValueError as error:  # what chromadb makes of every failure to connect
+        raise UserError(SERVER, f"nothing answers at {url} ({error})", "start it, or unset the variable") from None
 
 
-@cache
-def _embedder() -> Any:
-    """Loaded once a process. Without `cache_dir` it looks for its own files where a download would put them."""
-    import wordllama
-
-    package = Path(wordllama.__file__).parent
-    return wordllama.WordLlama.load(cache_dir=package, disable_download=True)
-
-
-def _whole(client: Any, texts: Sequence[str], progress: Progress) -> Any:
-    name = _name(texts)
-    collection = client.get_or_create_collection(
-        name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
-    )
-    if collection.count() == len(texts):
-        return collection
-    client.delete_collection(name)  # a process was killed while it wrote
-    collection = client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
-    for start in range(0, len(texts), STORE_BATCH):
-        batch = texts[start : start + STORE_BATCH]
-        ids = [f"{at:08}" for at in range(start, start + len(batch))]
-        collection.add(ids=ids, embeddings=embed(batch), documents=list(batch))
-        progress(start + len(batch), len(texts))
-    return collection
+def _completed(collection: Any, texts: Sequence[str], embedder: Embedder, progress: Progress) -> Vectors:
+    """The texts' vectors in their order, after what was missing has been added."""
+    ids = [_id(text) for text in texts]
+    distinct = dict(zip(ids, texts, strict=True))
+    stored = _stored(collection, list(distinct))
+    missing = [id_ for id_ in distinct if id_ not in stored]
+    for start in range(0, len(missing), STORE_BATCH):
+        batch = missing[start : start + STORE_BATCH]
+        own = [distinct[id_] for id_ in batch]
+        collection.upsert(ids=batch, embeddings=embedder.embed(own), documents=own)
+        progress(len(stored) + start + len(batch), len(distinct))
+    stored |= _stored(collection, missing)
+    if len(stored) != len(distinct):
+        raise RunStopped(
+            f"the index holds {len(stored):,} of {len(distinct):,} texts although all were written; "
+            f"remove its folder (or the server's collection {collection.name}) and resume"
+        )
+    return np.stack([stored[id_] for id_ in ids])
 
 
-def _stored(collection: Any, n: int) -> Vectors:
-    """All vectors in the texts' order."""
-    vectors: list[Vectors] = []
-    for start in range(0, n, STORE_BATCH):
-        ids = [f"{at:08}" for at in range(start, min(n, start + STORE_BATCH))]
-        rows = collection.get(ids=ids, include=["embeddings"])
-        by_id = dict(zip(rows["ids"], rows["embeddings"], strict=True))
-        vectors.append(np.asarray([by_id[id_] for id_ in ids], dtype=np.float32))
-    return np.concatenate(vectors)
+def _stored(collection: Any, ids: Sequence[str]) -> dict[str, Vectors]:
+    """The vectors that are there, by id."""
+    found: dict[str, Vectors] = {}
+    for start in range(0, len(ids), STORE_BATCH):
+        rows = collection.get(ids=list(ids[start : start + STORE_BATCH]), include=["embeddings"])
+        found.update(zip(rows["ids"], np.asarray(rows["embeddings"], dtype=np.float32), strict=True))
+    return found
 
 
-def _name(texts: Sequence[str]) -> str:
-    content = json.dumps([EMBEDDER, version("wordllama"), list(texts)])
-    return f"texts-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+def _id(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _best(similar: Vectors, k: int) -> list[int]:
-    """The positions of the k most similar, best first; of equals the first one."""
-    nearest = np.argpartition(-similar, k - 1)[:k]
-    ordered: list[int] = nearest[np.lexsort((nearest, -similar[nearest]))].tolist()
-    return ordered
+def _name(embedder: Embedder) -> str:
+    return f"texts-{hashlib.sha256(embedder.identity.encode()).hexdigest()[:32]}"

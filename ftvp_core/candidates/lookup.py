@@ -2,27 +2,23 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+from ftvp_core.candidates.prompt import context_text
+from ftvp_core.candidates.ranking import Index
 from ftvp_core.data.checks import without_leaks
 from ftvp_core.errors import UserError
 from ftvp_core.spec import Candidate, RetrievalSpec
+from ftvp_core.tokens import estimated
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage
 
 #: For each example, in order, what its prompt is given.
 Lookup = Callable[[Sequence[Example]], list[Given]]
 
 
-class Index(Protocol):
-    """Texts that can be searched."""
-
-    def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
-        """For each text the positions of its k nearest, the nearest first."""
-        ...
-
-
-#: Builds, or opens, the index of these texts.
-IndexOf = Callable[[Sequence[str]], Index]
+#: Builds, or opens, the index of these texts that a retrieval asks for.
+IndexOf = Callable[[Sequence[str], RetrievalSpec], Index]
+#: How shots are searched: by meaning, with the offline embedder. A question is like another in what it means.
+NEAREST_SHOTS = RetrievalSpec()
 
 
 def open_lookup(
@@ -54,7 +50,7 @@ def open_lookup(
         fixed = random.Random(seed).sample(pool, len(pool))[:k]
         shots = tuple(zip(fixed, passages(fixed), strict=True))
         return lambda examples: [Given(found, shots) for found in passages(examples)]
-    index = index_of([example.input for example in pool])
+    index = index_of([example.input for example in pool], NEAREST_SHOTS)
 
     def nearest(examples: Sequence[Example]) -> list[Given]:
         found = index.query([example.input for example in examples], k)
@@ -78,17 +74,44 @@ def _passages(
 ) -> Callable[[Sequence[Example]], list[tuple[Passage, ...]]]:
     if retrieval is None or knowledge is None:
         return lambda examples: [() for _ in examples]
+    most = retrieval.max_tokens
     if retrieval.oracle:
-        return lambda examples: [gold_passages(example, knowledge)[: retrieval.top_k] for example in examples]
-    index = index_of([passage.text for passage in knowledge.passages])
+        gold = golden(knowledge)
+        return lambda examples: [within(gold(example)[: retrieval.top_k], most) for example in examples]
+    index = index_of([passage.text for passage in knowledge.passages], retrieval)
 
     def retrieve(examples: Sequence[Example]) -> list[tuple[Passage, ...]]:
         found = index.query([example.input for example in examples], retrieval.top_k)
-        return [tuple(knowledge.passages[at] for at in positions) for positions in found]
+        return [within([knowledge.passages[at] for at in positions], most) for positions in found]
 
     return retrieve
 
 
-def gold_passages(example: Example, knowledge: Knowledge) -> tuple[Passage, ...]:
-    """The passages that the eval set says should be retrieved: named by passage id or by source."""
-    return tuple(passage for passage in knowledge.passages if {passage.id, passage.source} & set(example.gold))
+def within(passages: Sequence[Passage], max_tokens: int | None) -> tuple[Passage, ...]:
+    """The passages in their order up to the first that no longer fits, as `{context}` is written.
+
+    Counted as chunks are (`tokens.estimated`), so that a prompt is the same on every machine. The first is always
+    kept, and kept whole: a passage is never cut, and a candidate that retrieves never goes without one.
+    """
+    if max_tokens is None:
+        return tuple(passages)
+    kept = list(passages[:1])
+    for passage in passages[1:]:
+        if estimated(context_text([*kept, passage])) > max_tokens:
+            break
+        kept.append(passage)
+    return tuple(kept)
+
+
+def golden(knowledge: Knowledge) -> Callable[[Example], tuple[Passage, ...]]:
+    """What gives an example's gold passages: those that the eval set names by id, or by source."""
+    named: dict[str, list[int]] = {}
+    for at, passage in enumerate(knowledge.passages):
+        for name in {passage.id, passage.source}:
+            named.setdefault(name, []).append(at)
+
+    def gold(example: Example) -> tuple[Passage, ...]:
+        positions = sorted({at for name in example.gold for at in named.get(name, ())})
+        return tuple(knowledge.passages[at] for at in positions)
+
+    return gold

@@ -31,6 +31,11 @@ def fill(template: str, columns: Mapping[str, str]) -> str:
     return _FIELD.sub(one, template)
 
 
+def without_context(template: str) -> str:
+    """The template for a prompt that retrieves nothing."""
+    return _FIELD.sub(lambda match: "" if match[1] == "context" else match[0], template).strip()
+
+
 def context_text(passages: Sequence[Passage]) -> str:
     """What `{context}` stands for."""
     return "\n\n".join(passage.text for passage in passages)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ftvp_core.candidates.lookup import Index, IndexOf, Lookup, open_lookup
+from ftvp_core.candidates.lookup import IndexOf, Lookup, open_lookup
+from ftvp_core.candidates.ranking import Index
 from ftvp_core.errors import FtvpError, RunStopped
 from ftvp_core.jobs.watch import Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.plan import Plan, stored_plan
 from ftvp_core.runs.runner import Ended, Opened, Progress, Runner
+from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.training.lora import Watched
@@ -72,6 +74,7 @@ class Opening:
         self._watch = watch
         self._folder = Path(store.run(run_id).folder)
         self._adapters: dict[int, Path] = {}
+        self._index_of = index_of(watch, self._folder)
 
     def all(self) -> Opened:
         self._watch.begin("indexing")
@@ -86,7 +89,7 @@ class Opening:
         candidate, sources = self._plan.arms[at].candidate, self._plan.sources
         where, seed = f"candidate {candidate.name}", self._plan.spec.run.seed
         return open_lookup(
-            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of(self._watch)
+            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, self._index_of
         )
 
     def _tuned(self, at: int, lookup: Lookup) -> Path:
@@ -114,14 +117,21 @@ class Opening:
         return open_local
 
 
-def index_of(watch: Watched) -> IndexOf:
-    """Builds or opens indexes in the store's home, watched."""
+def index_of(watch: Watched, folder: Path) -> IndexOf:
+    """Builds or opens indexes in the store's home, watched; candidates that search alike share one.
 
-    def index(texts: Sequence[str]) -> Index:
-        from ftvp_core.candidates.index import chroma_index
+    `folder` is the comparison file's: an embedder's path is relative to it.
+    """
+    opened: dict[tuple[tuple[str, ...], str, str], Index] = {}
+
+    def index(texts: Sequence[str], retrieval: RetrievalSpec) -> Index:
+        from ftvp_core.candidates.index import open_index
 
         if watch.cancelled():
             raise RunStopped("cancelled")
-        return chroma_index(texts, home() / "chroma", watch.progress)
+        key = (tuple(texts), retrieval.mode, retrieval.embedder)
+        if key not in opened:
+            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, watch.progress)
+        return opened[key]
 
     return index

@@ -45,7 +45,7 @@ def train(file: Path, name: str, progress: Callable[[int, int], None]) -> Tuning
         sources.train_set,
         sources.knowledge,
         spec.run.seed,
-        index_of(watch),
+        index_of(watch, file.parent),
     )
     told: list[Tuning] = []
     make_adapter(plan, 0, lookup, file.parent, told.append, watch)

@@ -1,38 +1,53 @@
-"""Where two candidates differ: the examples behind a pair's figures, with both answers."""
+"""Where two candidates differ: the examples behind a pair's figures, with both answers and what they were given."""
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from sqlalchemy import Row
+
+from ftvp_core.analysis.retrieval import diagnosis, is_gold
+from ftvp_core.candidates.prompt import renderer
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import Example
+from ftvp_core.types import DIAGNOSES, Diagnosis, Example, Given, Message, Passage
 
 Kind = Literal["first", "second", "neither"]
 KINDS: tuple[Kind, ...] = ("first", "second", "neither")
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """A candidate's first answer to an example. `passages` are ids, the best first."""
+
+    output: str
+    passages: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Differing:
-    """One example. `answers` are of the first repeat."""
+    """One example, answered by both."""
 
     kind: Kind
     example: Example
-    first: str
-    second: str
+    first: Answered
+    second: Answered
 
 
 def differing(report: Report, store: Store, first: str, second: str) -> dict[Kind, list[Differing]]:
     """By kind: the first does better, the second does, both are wrong. Examples that both were scored on."""
     names = [candidate.name for candidate in report.spec.candidates]
     grades: dict[str, dict[int, list[float]]] = {first: {}, second: {}}
-    answers: dict[str, dict[int, str]] = {first: {}, second: {}}
+    answers: dict[str, dict[int, Answered]] = {first: {}, second: {}}
     by_arm = {names.index(name): name for name in (first, second)}
     for row in store.results(report.run.id):
         name = by_arm.get(row.arm)
         if name is not None and row.grade is not None:
             grades[name].setdefault(row.example, []).append(row.grade)
-            answers[name].setdefault(row.example, row.output or "")
+            answers[name].setdefault(row.example, _answered(report, row))
     found: dict[Kind, list[Differing]] = {kind: [] for kind in KINDS}
     for position, example in enumerate(report.eval_set.examples):
         kind = _kind(_mean(grades[first], position), _mean(grades[second], position))
@@ -40,6 +55,46 @@ def differing(report: Report, store: Store, first: str, second: str) -> dict[Kin
             one = Differing(kind, example, answers[first][position], answers[second][position])
             found[kind].append(one)
     return found
+
+
+def diagnosed(report: Report, store: Store) -> dict[str, dict[Diagnosis, int]]:
+    """By candidate that retrieves: how many graded answers, over the examples that name gold, are of each diagnosis."""
+    counts = {candidate.name: Counter[Diagnosis]() for candidate in report.spec.candidates if candidate.retrieval}
+    for row in store.results(report.run.id, texts=False):
+        if row.arm < len(report.spec.candidates) and row.grade is not None:
+            found = _diagnosis(report, row)
+            if found is not None:
+                counts[report.spec.candidates[row.arm].name][found] += 1
+    return {name: {one: counted[one] for one in DIAGNOSES} for name, counted in counts.items() if counted}
+
+
+def stored_passages(store: Store, key: str) -> Mapping[str, Passage]:
+    """A stored knowledge's passages by id."""
+    return {one["id"]: Passage(**one) for one in json.loads(store.body(key))["passages"]}
+
+
+def in_prompt(stored: Mapping[str, Passage], example: Example, answered: Answered) -> list[tuple[Passage, bool]]:
+    """The passages of an answer's prompt, the best first, each with whether gold names it."""
+    return [(stored[id_], is_gold(id_, example.gold)) for id_ in answered.passages]
+
+
+def as_sent(report: Report, name: str, example: Example, passages: Sequence[Passage]) -> tuple[Message, ...]:
+    """The prompt of a candidate that asks a model, but for its shots; nothing for one that asks none."""
+    candidate = report.spec.by_name(name)
+    if candidate.model is None:
+        return ()
+    return renderer(candidate, f"candidate {name}", report.eval_set)(example, Given(tuple(passages))).messages
+
+
+def _answered(report: Report, row: Row[Any]) -> Answered:
+    return Answered(row.output or "", tuple(row.passages or ()), _diagnosis(report, row))
+
+
+def _diagnosis(report: Report, row: Row[Any]) -> Diagnosis | None:
+    gold = report.eval_set.examples[row.example].gold
+    if not gold or report.spec.candidates[row.arm].retrieval is None:
+        return None
+    return diagnosis(row.passages or (), gold, row.grade)
 
 
 def _mean(grades: Mapping[int, list[float]], position: int) -> float | None:

@@ -67,7 +67,7 @@ def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[A
     out = []
     for at, candidate in enumerate(candidates):
         arm = _arm_results(by_arm[at], n, repeats, probes.get(at))
-        arm["retrieval"] = _retrieval(by_arm[at], eval_set.examples, repeats)
+        arm["retrieval"] = _retrieval(by_arm[at] if candidate.retrieval else (), eval_set.examples, repeats)
         rows = ledger[at]
         if candidate.recorded:
             rows = [_recorded_row(row) for row in by_arm[at]]
@@ -127,8 +127,8 @@ def _retrieval(rows: Sequence[Row[Any]], examples: Sequence[Example], repeats: i
     scored = np.full((len(examples) * repeats, MEASURES), np.nan)
     for row in rows:
         gold = examples[row.example].gold
-        if row.passages is not None and gold:
-            scored[row.example * repeats + row.repeat] = scores(row.passages, gold)
+        if row.answered and gold:  # nothing found is found wrong, not left out
+            scored[row.example * repeats + row.repeat] = scores(row.passages or (), gold)
     return scored
 
 

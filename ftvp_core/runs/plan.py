@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ftvp_core import grading
+from ftvp_core.candidates.embedders import check_embedder
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
@@ -20,7 +21,7 @@ from ftvp_core.models import RemoteModel
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
-from ftvp_core.spec import Candidate, KnowledgeSpec, ProviderSpec, Spec, TuneSpec, dump, parse
+from ftvp_core.spec import Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.tokens import counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
@@ -108,6 +109,8 @@ def read_sources(
             read_recorded(table, whole)
         if candidate.provider == "local":
             check_folders(candidate.model_name, candidate.adapter, folder)
+        if candidate.retrieval:
+            check_embedder(candidate.retrieval.embedder, f"candidate {candidate.name}", folder)
     return Sources(sampled(whole, spec.eval_set.limit, spec.eval_set.seed), train_set, knowledge, recorded)
 
 
@@ -286,10 +289,7 @@ def _check_supported(candidate: Candidate, where: str) -> None:
     """What the file may say and this version can't do yet is refused, never left out silently."""
     retrieval, tune = candidate.retrieval, candidate.tune
     missing = {
-        "retrieval.mode": retrieval is not None and retrieval.mode != "dense",
-        "retrieval.embedder": retrieval is not None and retrieval.embedder != "default",
         "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
-        "retrieval.max_tokens": retrieval is not None and retrieval.max_tokens is not None,
         "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
         "tune.method": tune is not None and tune.method != "lora",
     }
@@ -330,8 +330,8 @@ def tuning_rows(tune: TuneSpec, train_set: ExampleSet, eval_set: ExampleSet) -> 
 def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Sources) -> Given:
     """Stands for what will be looked up, at its likely length, before any index is built."""
 
-    def unsearched(texts: Sequence[str]) -> _Unsearched:
-        return _Unsearched()
+    def unsearched(texts: Sequence[str], retrieval: RetrievalSpec) -> _Unsearched:
+        return _Unsearched(len(texts))
 
     lookup = open_lookup(
         candidate, where, sources.eval_set, sources.train_set, sources.knowledge, spec.run.seed, unsearched
@@ -342,8 +342,11 @@ def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Source
 class _Unsearched:
     """An index in whose place the first texts stand."""
 
+    def __init__(self, n: int) -> None:
+        self._n = n
+
     def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
-        return [list(range(k)) for _ in texts]
+        return [list(range(min(k, self._n))) for _ in texts]
 
 
 def _keep_examples(store: Store, examples: ExampleSet) -> str:

@@ -2,17 +2,14 @@
 
 import csv
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ftvp_core.__main__ import main
-from ftvp_core.candidates.index import chroma_index
+from ftvp_core.candidates.embedders import Offline
+from ftvp_core.candidates.index import dense_index
 from ftvp_core.report.load import load_report
 from ftvp_core.store.opening import open_store
 from tests.fault_server import Served, fault_server
@@ -84,6 +81,56 @@ def test_context_stands_before_a_prompt_that_does_not_name_it(folder: Path, serv
     assert server.asked[0].endswith("\n\nwhere did the parcel go?")
 
 
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_each_mode_finds_what_is_asked_for(folder: Path, server: Served, mode: str) -> None:
+    run_id = run(
+        folder, server, f"{{name: rag, model: one/m, prompt: {{user: '{{question}}'}}, retrieval: {{mode: {mode}}}}}"
+    )
+    found = [[TRAIN[int(one.split("#")[1]) - 1] for one in row.passages] for row in open_store().results(run_id)]
+    assert [len(passages) for passages in found] == [4, 4]
+    assert all(answer == "parcel" for _, answer in found[0])
+    assert found[1][0] == TRAIN[0]
+
+
+def test_a_sweep_over_top_k_sends_more_passages_of_the_same_ranking(folder: Path, server: Served) -> None:
+    (folder / "eval.csv").write_text("question,answer\nwhere did the parcel go?,parcel\n")
+    candidate = "{name: rag, model: one/m, retrieval: {max_tokens: 120, mode: hybrid}}"
+    (folder / "c.yaml").write_text(
+        f"eval_set: {{path: eval.csv}}\nknowledge: {{path: train.csv}}\n"
+        f'providers: {{one: {{base_url: "{server.url}"}}}}\ncandidates: [{candidate}]\n'
+        "sweeps: [{candidate: rag, over: retrieval.top_k, values: [1, 2, 4, 8, 16, 500]}]\n"
+    )
+    assert main(["run", str(folder / "c.yaml")]) == 0
+    store = open_store()
+    _, *points = sorted(store.results(store.runs()[0].id), key=lambda row: row.arm)
+    assert [len(point.passages) for point in points[:4]] == [1, 2, 4, 8]
+    assert points[4].passages == points[5].passages, "16 and 500 passages end at the same 120 tokens"
+    assert all(points[5].passages[: len(point.passages)] == point.passages for point in points)
+    (curve,) = load_report(store, store.runs()[0].id).comparison.curves
+    assert [point.value for point in curve.points] == [1, 2, 4, 8, 16, 500]
+
+
+@pytest.mark.parametrize(
+    ("retrieval", "said"),
+    [
+        ("{rerank: one/m}", "retrieval.rerank"),
+        ("{embedder: one/embed}", "found one/embed; expected default or local/NAME"),
+        ("{embedder: local/./nowhere}", "there is no folder"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_any_call(
+    folder: Path, server: Served, capsys: pytest.CaptureFixture[str], retrieval: str, said: str
+) -> None:
+    (folder / "c.yaml").write_text(
+        f"eval_set: {{path: eval.csv}}\nknowledge: {{path: train.csv}}\n"
+        f'providers: {{one: {{base_url: "{server.url}"}}}}\n'
+        f"candidates: [{{name: rag, model: one/m, retrieval: {retrieval}}}]\n"
+    )
+    assert main(["run", str(folder / "c.yaml")]) == 1
+    assert said in capsys.readouterr().err
+    assert server.asked == []
+
+
 def test_nearest_shots_are_turns_the_nearest_last_and_never_the_eval_row_itself(folder: Path, server: Served) -> None:
     run(folder, server, "{name: near, model: one/m, prompt: {user: '{question}'}, shots: {k: 4, select: nearest}}")
     first, second = server.messages
@@ -110,7 +157,7 @@ def test_oracle_gives_the_gold_passage(folder: Path, server: Served) -> None:
 
 def test_every_row_asked_in_its_own_words_is_found_first(tmp_path: Path) -> None:
     texts = [question for question, _ in TRAIN]
-    index = chroma_index(texts, tmp_path, lambda done, total: None)
+    index = dense_index(texts, Offline(), tmp_path, lambda done, total: None)
     assert [positions[0] for positions in index.query(texts, 3)] == list(range(len(texts)))
 
 
@@ -118,35 +165,5 @@ def test_every_row_asked_in_its_own_words_is_found_first(tmp_path: Path) -> None
 def test_every_training_row_of_banking77_asked_in_its_own_words_is_found_first(tmp_path: Path) -> None:
     with Path(str(DATA), "banking77", "train.csv").open(newline="", encoding="utf-8") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    index = chroma_index(texts, tmp_path, lambda done, total: None)
+    index = dense_index(texts, Offline(), tmp_path, lambda done, total: None)
     assert [texts[positions[0]] for positions in index.query(texts, 1)] == texts
-
-
-def test_an_index_is_built_once(tmp_path: Path) -> None:
-    texts = [question for question, _ in TRAIN]
-    built: list[int] = []
-    for _ in range(2):
-        chroma_index(texts, tmp_path, lambda done, total: built.append(done))
-    assert built == [len(texts)]
-
-
-KILLED = """
-import sys, os, signal
-from pathlib import Path
-from ftvp_core.candidates import index
-index.STORE_BATCH = 100
-def stop(done, total):
-    print(done, flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-index.chroma_index([f"text number {at}" for at in range(400)], Path(sys.argv[1]), stop)
-"""
-
-
-def test_a_half_written_index_is_rebuilt_not_served(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "100\n")
-    texts = [f"text number {at}" for at in range(400)]
-    began = time.monotonic()
-    index = chroma_index(texts, tmp_path, lambda done, total: None)
-    assert time.monotonic() - began < 30, "the killed process's lock is still held"
-    assert [positions[0] for positions in index.query(texts, 1)] == list(range(400))

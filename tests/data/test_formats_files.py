@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftvp_core.candidates.lookup import gold_passages
+from ftvp_core.candidates.lookup import golden
 from ftvp_core.data.examples import to_examples
 from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import read_table
@@ -103,6 +103,6 @@ def test_every_question_finds_its_passage_in_the_knowledge_and_no_translation() 
     assert len({passage.source for passage in knowledge.passages} - {"LICENSE.txt"}) == 480
     assert len({passage.id for passage in knowledge.passages}) == len(knowledge.passages)
     for example in load("xquad/xquad.en.json").examples:
-        found = gold_passages(example, knowledge)
-        assert found == gold_passages(example, english) and found
+        found = golden(knowledge)(example)
+        assert found == golden(english)(example) and found
         assert example.references[0] in example.columns["context"]

@@ -283,7 +283,8 @@ def test_knowledge_is_the_same_through_the_child(tmp_path: Path) -> None:
 def test_numbers_and_plain_words_stay_what_they_were_written_as(tmp_path: Path) -> None:
     """Whether a schema's 5 was a number is lost in plain JSON; a reader in another process gives the same rows."""
     (tmp_path / "tests.yaml").write_text(
-        "- vars: {q: '5'}\n  assert:\n    - {type: is-json, value: {type: object, maxProperties: 2}}\n", encoding="utf-8"
+        "- vars: {q: '5'}\n  assert:\n    - {type: is-json, value: {type: object, maxProperties: 2}}\n",
+        encoding="utf-8",
     )
     (tmp_path / "rows.json").write_text('[{"input": "x", "ideal": 1e5}]', encoding="utf-8")
     for name in ("tests.yaml", "rows.json"):

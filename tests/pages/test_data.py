@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -29,7 +30,9 @@ CHATS = "".join(
 )
 KOREAN = "질문,라벨\n" + "".join(f"카드가 {at}번째로 안 왔어요,배송\n환불 {at}번 해 주세요,환불\n" for at in range(10))
 RAGAS_OR_COLUMNS = json.dumps([{"question": f"q{at}", "answer": f"a{at}", "contexts": ["c"]} for at in range(3)])
-RECORDED = "input,expected_output,actual_output\n" + "".join(f"q{at},yes,{'yes' if at % 2 else 'no'}\n" for at in range(9))
+RECORDED = "input,expected_output,actual_output\n" + "".join(
+    f"q{at},yes,{'yes' if at % 2 else 'no'}\n" for at in range(9)
+)
 
 
 @pytest.fixture
@@ -92,8 +95,8 @@ def test_recorded_answers_become_a_candidate_and_no_reference(home: Home, page: 
     next(button for button in page.button if button.label == "Compare them as a candidate").click()
     page.run()
     keys = keys_of(home)
-    [candidate] = keys["candidates"]  # type: ignore[misc]
-    assert Path(candidate["recorded"]).read_text(encoding="utf-8").splitlines()[0] == "id,output"
+    candidates: Any = keys["candidates"]
+    assert Path(candidates[0]["recorded"]).read_text(encoding="utf-8").splitlines()[0] == "id,output"
     assert "9 recorded answers" not in said(page)
 
 

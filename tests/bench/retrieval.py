@@ -1,0 +1,191 @@
+"""How well and how fast passages are found: FTVP_TEST_DATA=FOLDER nice python -m tests.bench.retrieval
+
+Quality: XQuAD's questions over its 240 passages in English and German, and Streamlit's questions over its whole
+documentation. `p` is of hybrid against the better of its two parts, paired and clustered by passage. The fusion's
+constants were chosen on these very sets, so that the p values of hybrid are no confirmation; `second half` is of the
+last 24 of XQuAD's articles alone.
+
+Cost: a query at 10,000 chunks beside Chroma's own call with the same vector, and the memory of 100,000 chunks. Times
+on a busy machine are ratios.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ftvp_core.analysis.intervals import accuracy_interval
+from ftvp_core.analysis.paired import paired_p
+from ftvp_core.candidates.embedders import Offline
+from ftvp_core.candidates.index import open_index
+from ftvp_core.candidates.ranking import Index
+from ftvp_core.data.knowledge import read_knowledge
+from ftvp_core.spec import KnowledgeSpec, RetrievalSpec
+
+MODES = ("dense", "lexical", "hybrid")
+HELD_OUT = 24
+CHUNKS, MANY = 10_000, 100_000
+QUERIES = 200
+ROOT = Path(__file__).parents[2]
+
+
+class Asked:
+    """Questions, the passages that answer each, and each one's cluster; `held_out` marks those not chosen on."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+        self.questions: list[str] = []
+        self.gold: list[set[int]] = []
+        self.cluster: list[int] = []
+        self.held_out: list[bool] = []
+
+    def add(self, question: str, gold: set[int], cluster: int, held_out: bool) -> None:
+        self.questions.append(question)
+        self.gold.append(gold)
+        self.cluster.append(cluster)
+        self.held_out.append(held_out)
+
+
+def main() -> None:
+    data = Path(os.environ["FTVP_TEST_DATA"])
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
+    print("set      mode     recall@1           recall@4  second half p against the better part")
+    for name, asked in (("en", xquad(data, "en")), ("de", xquad(data, "de")), ("faq", documentation(data))):
+        quality(name, asked)
+    overhead()
+    for mode in MODES:
+        print(subprocess.run(
+            [sys.executable, "-m", "tests.bench.retrieval", mode], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip())  # fmt: skip
+
+
+def xquad(data: Path, language: str) -> Asked:
+    articles = json.loads((data / "xquad" / f"xquad.{language}.json").read_text(encoding="utf-8"))["data"]
+    paragraphs = [(at, one) for at, article in enumerate(articles) for one in article["paragraphs"]]
+    asked = Asked([one["context"] for _, one in paragraphs])
+    for at, (article, one) in enumerate(paragraphs):
+        for qa in one["qas"]:
+            asked.add(qa["question"], {at}, at, article >= HELD_OUT)
+    return asked
+
+
+def documentation(data: Path) -> Asked:
+    folder = data / "streamlit-docs"
+    passages = read_knowledge(folder / "content", KnowledgeSpec(path="content")).passages
+    asked = Asked([passage.text for passage in passages])
+    for at, line in enumerate((folder / "kb_faq.jsonl").read_text(encoding="utf-8").splitlines()):
+        row = json.loads(line)
+        gold = {place for place, one in enumerate(passages) if f"content/{one.source}" == row["source"]}
+        asked.add(row["question"], gold, at, True)
+    return asked
+
+
+def quality(name: str, asked: Asked) -> None:
+    clusters, held_out = np.array(asked.cluster), np.array(asked.held_out)
+    first: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for mode in MODES:
+            found = opened(asked.texts, mode, Path(folder)).query(asked.questions, 4)
+            first[mode] = hits(found, asked.gold, 1)
+            interval = accuracy_interval(first[mode], clusters)
+            line = (
+                f"{name:8} {mode:8} {first[mode].mean():.3f} ({interval.low:.3f}–{interval.high:.3f})  "
+                f"{hits(found, asked.gold, 4).mean():.3f}     {first[mode][held_out].mean():.3f}"
+            )
+            if mode == "hybrid":
+                better = max((first["dense"], first["lexical"]), key=lambda one: float(one.mean()))
+                difference = first["hybrid"] - better
+                line += f"      {paired_p(difference, clusters):.3f} ({100 * difference.mean():+.1f} points)"
+            print(line, flush=True)
+
+
+def hits(found: Sequence[Sequence[int]], gold: Sequence[set[int]], k: int) -> Any:
+    return np.array([bool(gold_ & set(ids[:k])) for ids, gold_ in zip(found, gold, strict=True)], dtype=np.float64)
+
+
+def opened(texts: Sequence[str], mode: str, folder: Path) -> Index:
+    retrieval = RetrievalSpec.model_validate({"mode": mode})
+    return open_index(texts, retrieval, folder, folder, lambda done, total: None)
+
+
+def overhead() -> None:
+    """Milliseconds a query, one at a time; the embedding is in ours and not in Chroma's, so it is told apart."""
+    import chromadb
+    from chromadb.config import Settings
+
+    texts = chunks(CHUNKS)
+    asked = [text[:60] for text in texts[:: CHUNKS // QUERIES]]
+    with tempfile.TemporaryDirectory() as folder:
+        dense = opened(texts, "dense", Path(folder))
+        lexical = opened(texts, "lexical", Path(folder))
+        hybrid = opened(texts, "hybrid", Path(folder))
+        client = chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
+        (collection,) = client.list_collections()
+        embedder = Offline()
+        vectors = [embedder.embed([text])[0].tolist() for text in asked]
+        calls: dict[str, Callable[[int], object]] = {
+            "Chroma's own call": lambda at: collection.query(query_embeddings=[vectors[at]], n_results=4),
+            "embedding": lambda at: embedder.embed([asked[at]]),
+            "dense, embedded here": lambda at: dense.query([asked[at]], 4),
+            "lexical": lambda at: lexical.query([asked[at]], 4),
+            "hybrid": lambda at: hybrid.query([asked[at]], 4),
+        }
+        print(f"{CHUNKS:,} chunks, a query at a time (median of {len(asked)})")
+        for name, call in calls.items():
+            print(f"  {name:24} {timed(call, len(asked)):.2f} ms", flush=True)
+        client.close()
+
+
+def timed(call: Callable[[int], object], n: int) -> float:
+    took = []
+    for at in range(n):
+        began = time.perf_counter()
+        call(at)
+        took.append(1000 * (time.perf_counter() - began))
+    return statistics.median(took)
+
+
+def memory(mode: str) -> None:
+    """One line: building an index of many chunks, opening it again, and the most memory that it took."""
+    texts = chunks(MANY)
+    before = peak_mib()
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        index = opened(texts, mode, Path(folder))
+        built_s = time.monotonic() - began
+        began = time.monotonic()
+        index.query([text[:60] for text in texts[:256]], 4)
+        queried_s = time.monotonic() - began
+        del index
+        began = time.monotonic()
+        opened(texts, mode, Path(folder))
+        print(
+            f"{MANY:,} chunks, {mode}: built in {built_s:.0f} s, opened again in {time.monotonic() - began:.0f} s, "
+            f"256 queries {queried_s:.1f} s, peak {peak_mib():,.0f} MiB ({before:,.0f} MiB were the texts and Python)"
+        )
+
+
+def chunks(n: int) -> list[str]:
+    """Texts of 160 words, as many as a chunk of 256 tokens has, drawn from 50,000 by Zipf's law."""
+    random = np.random.default_rng(0)
+    letters = np.array(list("etaoinshrdlucmfwypvbgk"))
+    words = ["".join(random.choice(letters, size)) for size in random.integers(2, 11, 50_000)]
+    drawn = np.minimum(random.zipf(1.2, (n, 160)) - 1, len(words) - 1)
+    return [" ".join(words[at] for at in row) for row in drawn]
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    memory(sys.argv[1]) if len(sys.argv) > 1 else main()

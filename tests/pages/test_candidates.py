@@ -1,0 +1,76 @@
+"""The RAG form's suggestion, and the one click that adds a RAG candidate's bounds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ftvp_core.drafts import bounds_of, draft_keys, new_draft
+from tests.pages.conftest import Home, said
+
+Opened = Callable[..., AppTest]
+PAGE = "pages/2_Candidates.py"
+ENGLISH = "A refund takes three working days. If your card is lost, call us at once and we block it."
+KOREAN = "환불은 영업일 기준으로 사흘이 걸립니다. 카드를 잃어버리면 바로 고객센터에 전화해 정지하세요."
+GERMAN = "Eine Rückerstattung dauert drei Werktage. Bei Kartenverlust rufen Sie uns bitte umgehend an, wir sperren sie."
+ARABIC = "تستغرق إعادة المبلغ ثلاثة أيام عمل. إذا فقدت بطاقتك فاتصل بخدمة العملاء لإيقافها."
+RAG: dict[str, Any] = {
+    "name": "rag",
+    "model": "openai/m",
+    "prompt": {"system": "Use only {context}", "user": "{context}\n\n{question} {{context}}"},
+    "retrieval": {"top_k": 2, "mode": "hybrid"},
+}
+
+
+def keys_for(home: Home, text: str, *, gold: bool = True) -> dict[str, Any]:
+    (home.folder / "k.txt").write_text(text, encoding="utf-8")
+    (home.folder / "e.csv").write_text("question,answer,page\nrefund?,3 days,k.txt\n", encoding="utf-8")
+    eval_set = {"path": str(home.folder / "e.csv"), **({"gold": "page"} if gold else {})}
+    return {"name": "d", "eval_set": eval_set, "knowledge": {"path": str(home.folder / "k.txt")}, "candidates": [RAG]}
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        (ENGLISH, "words and meaning", "together"),
+        (KOREAN, "words", "hardly knows"),
+        (GERMAN, "words", "hardly knows"),
+        (ARABIC, "words", "hardly knows"),
+    ],
+)
+def test_the_form_preselects_what_suits_the_knowledges_language(
+    home: Home, opened: Opened, text: str, mode: str, why: str
+) -> None:
+    new_draft(home.store, keys_for(home, text))
+    at = opened(PAGE)
+    at.selectbox(key="candidate-kind").select("rag").run()
+    assert not at.exception
+    box = next(box for box in at.selectbox if box.label == "Searched by")
+    assert box.options[box.index or 0] == mode
+    assert why in said(at)
+
+
+def test_one_click_adds_the_oracle_and_the_closed_book(home: Home, opened: Opened) -> None:
+    draft_id = new_draft(home.store, keys_for(home, ENGLISH))
+    at = opened(PAGE)
+    at.button(key="bounds-rag").click().run()
+    assert not at.exception
+    rag, oracle, closed = draft_keys(home.store, draft_id)["candidates"]
+    assert rag == RAG
+    assert oracle == {**RAG, "name": "rag, gold passages", "retrieval": {"top_k": 2, "mode": "hybrid", "oracle": True}}
+    assert "retrieval" not in closed
+    assert closed["prompt"] == {"system": "Use only", "user": "{question} {{context}}"}
+    assert not [button for button in at.button if button.label == "Add bounds"]
+
+
+def test_without_gold_there_are_no_bounds(home: Home, opened: Opened) -> None:
+    new_draft(home.store, keys_for(home, ENGLISH, gold=False))
+    at = opened(PAGE)
+    assert not at.exception
+    assert not [button for button in at.button if button.label == "Add bounds"]
+
+
+def test_a_prompt_of_passages_alone_asks_the_question_without_them() -> None:
+    _, closed = bounds_of({"name": "r", "model": "openai/m", "prompt": {"user": "{context}"}, "retrieval": {}})
+    assert "prompt" not in closed, "the default is the question"
