@@ -10,11 +10,13 @@ rows stay unfinished, and a resume goes on with them.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from typing import Any
+
+from sqlalchemy import Row
 
 from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.candidates.prompt import as_json
@@ -23,6 +25,7 @@ from ftvp_core.models import LocalModel, RemoteModel
 from ftvp_core.pricing.prices import machine_cost, reserve
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.plan import Arm, Plan, cache_key, open_remote
+from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Answer, Request, Usage
@@ -33,20 +36,11 @@ TRIES = 8
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 #: A provider that asks for a longer wait than this is stopped, visibly.
 LONGEST_RETRY_AFTER_S = 60.0
-#: Rows whose prompts are rendered and looked up in the cache at a time.
-WINDOW = 256
 #: A local model's latency: calls at batch 1, after a warm-up.
 PROBE_N, PROBE_WARM_UP = 20, 3
 ASK_EVERY_S = 0.2
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(slots=True)
-class Work:
-    unit: Unit
-    request: Request
-    cache_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -222,18 +216,12 @@ class Runner:
         if not arms:
             return
         models = {at: open_remote(self.plan.arms[at], self.plan.spec) for at in arms}
-        windows = self._windows(arms, models)
-        waiting: list[Work] = []
+        feed = Feed(self._windows(arms, models), self._keep_cached)
 
         async def work() -> None:
             answered = Settled()
             try:
-                while True:
-                    if not waiting:
-                        waiting.extend(reversed(next(windows, [])))
-                    if not waiting:
-                        break
-                    one = waiting.pop()
+                while (one := await feed.next()) is not None:
                     if not self._is_stopped(self.plan.arms[one.unit.arm]):
                         await self._answer(one, models[one.unit.arm], answered)
             finally:  # whatever ends it, what was answered was billed
@@ -243,42 +231,36 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.concurrency, self._total - self._done)):
                     group.create_task(work())
-        except* RunStopped as stops:
-            raise stops.exceptions[0] from None
+        except ExceptionGroup as failed:  # one cause, as raised: all else was ended by it
+            raise failed.exceptions[0] from None
         finally:
+            await feed.close()
             for model in models.values():
                 await model.close()
 
-    def _windows(self, arms: Sequence[int], models: dict[int, RemoteModel]) -> Iterator[list[Work]]:
-        """Unfinished work, rendered; what the cache already has is finished on the way."""
+    def _windows(self, arms: Sequence[int], models: Mapping[int, RemoteModel]) -> Iterator[Window]:
+        """Unfinished work, rendered, and what the cache has of it. Runs in threads: it changes nothing."""
         units = self._units(arms)
         while chunk := list(islice(units, WINDOW)):
-            window = self._works(chunk)
-            if self.plan.spec.run.cache:
-                for work in window:
-                    work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
-                window = self._without_cached(window)
-            if window:
-                yield window
-
-    def _without_cached(self, window: Sequence[Work]) -> list[Work]:
-        keys = [work.cache_key for work in window if work.cache_key]
-        cached = self.store.cached(keys, before=self.row.created_at)
-        hits: list[ResultRow] = []
-        missed = []
-        for work in window:
-            row = cached.get(work.cache_key or "")
-            if row is None:
-                missed.append(work)
+            works = self._works(chunk)
+            if not self.plan.spec.run.cache:
+                yield Window(works, ())
                 continue
-            usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
-            answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
-            price = self.plan.arms[work.unit.arm].price
-            hits.append(self._answered(work, answer, price.cost(usage) if price else None) | {"from_cache": True})
-        if hits:
-            self.store.keep_results(self.row.id, hits)
-            self._count(len(hits))
-        return missed
+            for work in works:
+                work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
+            found = self.store.cached([work.cache_key for work in works if work.cache_key], self.row.created_at)
+            cached = [self._from_cache(work, found[work.cache_key]) for work in works if work.cache_key in found]
+            yield Window([work for work in works if work.cache_key not in found], cached)
+
+    def _from_cache(self, work: Work, row: Row[Any]) -> ResultRow:
+        """An earlier answer, graded anew; with the latency that was measured then, and marked."""
+        usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
+        answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
+        price = self.plan.arms[work.unit.arm].price
+        return self._answered(work, answer, price.cost(usage) if price else None) | {"from_cache": True}
+
+    async def _keep_cached(self, rows: Sequence[ResultRow]) -> None:
+        await self._write(Settled(list(rows)))
 
     async def _answer(self, work: Work, model: RemoteModel, answered: Settled) -> None:
         """One row: try until it is answered, used up, or its provider or model is stopped.

@@ -322,10 +322,6 @@ class Store:
                 found.update({row.cache_key: row for row in connection.execute(matching)})
         return found
 
-    def keep_results(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        with self.writing() as connection:
-            connection.execute(results.insert(), [{"run_id": run_id, **row} for row in rows])
-
     def keep_probe(self, run_id: str, arm: int, latency_s: Sequence[float]) -> None:
         with self.writing() as connection:
             connection.execute(delete(probes).where(probes.c.run_id == run_id, probes.c.arm == arm))

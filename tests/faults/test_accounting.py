@@ -139,3 +139,20 @@ def test_a_misspelled_model_stops_its_own_candidate_alone(project: Project) -> N
     assert "sim/misspelled" in error and "no such model" in error
     assert misspelled["attempts"] <= 8 + 1 and misspelled["accuracy"] is None
     assert (good["n_scored"], good["accuracy"]) == (60, truth("m"))
+
+
+def test_rows_are_asked_in_the_files_order_over_many_windows_and_what_the_cache_has_is_left_out(
+    project: Project,
+) -> None:
+    with fault_server(latency_s=0) as served:
+        project.write(served, n=300, models={"a": PRICE, "b": PRICE}, concurrency=1)
+        project.edit(eval_set={"path": "eval.jsonl", "limit": 150, "seed": 1})
+        assert project.run()[0] == 0
+        first = list(served.asked)
+        project.edit(eval_set={"path": "eval.jsonl"})
+        status, report, _ = project.run()
+    assert (status, len(first), len(served.asked)) == (0, 300, 600)
+    expected = [question for at in range(300) if (question := f"[ex-{at}] right?") not in first for _ in "ab"]
+    assert served.asked[300:] == expected
+    assert [one["accuracy"] for one in report["candidates"]] == [truth("a", 300), truth("b", 300)]
+    assert [one["n_scored"] for one in report["candidates"]] == [300, 300]
