@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def execute(store: Store, run_id: str, show: Progress | None = None, concurrency: int | None = None) -> Ended:
     """Run, or go on with, a stored run until it ends; a finished one sends nothing.
 
-    Raises UserError when another living process works on it.
+    Raises UserError when another living process works on it, LeaseLost when one has taken it up meanwhile.
     """
     if store.run(run_id).state == "done":
         return Ended("done")

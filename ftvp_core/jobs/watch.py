@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from ftvp_core.errors import LeaseLost
 from ftvp_core.runs.runner import Progress
 from ftvp_core.store.store import Store
 
@@ -59,6 +60,9 @@ class Watch:
             try:
                 if self._store.beat(self._run_id, self._progress):
                     self._cancelled.set()
+            except LeaseLost:  # nothing more is to be done here; whoever writes next meets it too, and says so
+                self._cancelled.set()
+                return
             except SQLAlchemyError:  # a full disk: the run itself meets it too, and says so
                 pass
             if self._ended.wait(BEAT_EVERY_S):

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ftvp_core.errors import UserError
+from ftvp_core.errors import FtvpError
 from ftvp_core.jobs.execute import execute
 from ftvp_core.store.store import Store
 
@@ -26,7 +26,7 @@ def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
             continue
         try:
             ended = execute(store, run_id)
-        except UserError as error:  # another worker was quicker
+        except FtvpError as error:  # another worker was quicker, or took it up while this one was silent
             log.info("%s", error)
             continue
         log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")

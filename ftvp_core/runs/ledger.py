@@ -61,7 +61,8 @@ class Ledger:
                 holds = iter(commit(connection, self._run_id, [entry for entries, _ in waiting for entry in entries]))
             answers: list[list[bool] | RunStopped] = [[next(holds) for _ in entries] for entries, _ in waiting]
         except Exception as error:  # noqa: BLE001, a full disk or a value that no column takes: it is handed on
-            cause = RunStopped(f"the store can't be written ({getattr(error, 'orig', error)})")
+            said = f"the store can't be written ({getattr(error, 'orig', error)})"
+            cause = error if isinstance(error, RunStopped) else RunStopped(said)
             answers = [cause for _ in waiting]
         self._loop.call_soon_threadsafe(_resolve, [done for _, done in waiting], answers)
 

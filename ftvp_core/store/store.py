@@ -6,9 +6,7 @@ may lose the last commits, never the database's integrity.
 
 import gzip
 import hashlib
-import os
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +26,8 @@ from sqlalchemy import (
     update,
 )
 
-from ftvp_core.errors import UserError
+from ftvp_core.errors import LeaseLost, UserError
+from ftvp_core.store.owner import is_dead, owner
 from ftvp_core.store.schema import attempts, datasets, drafts, probes, results, runs, shares, tunings
 
 #: A run whose process hasn't beaten for this long is interrupted.
@@ -74,6 +73,15 @@ class Store:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             connection.commit()
+
+    @contextmanager
+    def _holding(self, run_id: str) -> Iterator[Connection]:
+        """`writing` for the process that works on the run. Raises LeaseLost when it isn't this one."""
+        with self.writing() as connection:
+            held_by = select(runs.c.owner).where(runs.c.id == run_id).with_for_update()
+            if connection.execute(held_by).scalar_one() != owner():
+                raise LeaseLost(run_id)
+            yield connection
 
     # Runs
 
@@ -166,8 +174,11 @@ class Store:
         return next((str(row.id) for row in rows if _state(row) in {"queued", "interrupted"}), None)
 
     def beat(self, run_id: str, progress: Mapping[str, Any]) -> bool:
-        """Say that the run's process lives, and how far it is; returns whether someone asked to cancel."""
-        with self.writing() as connection:
+        """Say that the run's process lives, and how far it is; returns whether someone asked to cancel.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
             one = runs.c.id == run_id
             connection.execute(update(runs).where(one).values(beat_at=time.time(), progress=dict(progress)))
             return bool(connection.execute(select(runs.c.cancel).where(one)).scalar_one())
@@ -181,19 +192,24 @@ class Store:
             if row.state in {"queued", "running"}:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(cancel=True, **ended))
 
-    def requeue(self, run_id: str, *, enqueued: bool) -> None:
-        """Make a run that ended early queued again: for a worker, or for this process.
+    def requeue(self, run_id: str, *, enqueued: bool, failed: bool = False) -> None:
+        """Make a run that ended early, or was left by its process, queued again: for a worker, or for this process.
 
-        Its rows that failed where another try may succeed are forgotten; their attempts stay in the ledger.
+        Its rows that failed where another try may succeed are forgotten, their attempts stay in the ledger; with
+        `failed` all rows that failed are, and a finished run begins again for them.
         """
         with self.writing() as connection:
-            ended = runs.c.state.in_(("partial", "failed", "cancelled"))
-            again = update(runs).where(runs.c.id == run_id, ended)
-            if connection.execute(again.values(enqueued=enqueued, cancel=False, state="queued")).rowcount:
-                connection.execute(delete(results).where(results.c.run_id == run_id, results.c.transient))
+            row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
+            if _state(row) not in {"interrupted", "partial", "failed", "cancelled", *(("done",) if failed else ())}:
+                return
+            again = {"state": "queued", "cancel": False, "owner": None, "enqueued": enqueued}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(again))
+            forgotten = results.c.output.is_(None) if failed else results.c.transient
+            connection.execute(delete(results).where(results.c.run_id == run_id, forgotten))
 
     def finish(self, run_id: str, state: str, cause: str | None) -> None:
-        with self.writing() as connection:
+        """The end of a run that this process works on. Raises LeaseLost."""
+        with self._holding(run_id) as connection:
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id)
@@ -300,8 +316,11 @@ class Store:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(counted)}
 
     def settle_lost_attempts(self, run_id: str) -> None:
-        """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held."""
-        with self.writing() as connection:
+        """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
             connection.execute(
                 update(attempts)
                 .where(attempts.c.run_id == run_id, attempts.c.state == "sent")
@@ -323,13 +342,17 @@ class Store:
         return found
 
     def keep_probe(self, run_id: str, arm: int, latency_s: Sequence[float]) -> None:
-        with self.writing() as connection:
+        """Raises LeaseLost."""
+        with self._holding(run_id) as connection:
             connection.execute(delete(probes).where(probes.c.run_id == run_id, probes.c.arm == arm))
             connection.execute(probes.insert().values(run_id=run_id, arm=arm, latency_s=list(latency_s)))
 
     def keep_tuning(self, run_id: str, arm: int, **values: Any) -> None:
-        """Insert or update what is known of an arm's training: adapter, rows, seconds, cost_usd, log."""
-        with self.writing() as connection:
+        """Insert or update what is known of an arm's training: adapter, rows, seconds, cost_usd, log.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
             one = (tunings.c.run_id == run_id) & (tunings.c.arm == arm)
             if connection.execute(update(tunings).where(one).values(**values)).rowcount == 0:
                 connection.execute(tunings.insert().values(run_id=run_id, arm=arm, **values))
@@ -395,31 +418,11 @@ class Store:
             return list(connection.execute(sums))
 
 
-def owner() -> str:
-    """This process, told apart from a later one with the same number."""
-    import psutil
-
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def _is_dead(name: str | None) -> bool:
-    """Whether an owner is known to be gone: its process was on this machine and no longer runs."""
-    import psutil
-
-    host, pid, started = (name or "::").rsplit(":", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
-    except psutil.Error:
-        return True
-
-
 def _state(row: Row[Any]) -> str:
     if row.state != "running":
         return str(row.state)
     silent = row.beat_at is None or time.time() - row.beat_at > BEAT_LIMIT_S
-    return "interrupted" if silent or _is_dead(row.owner) else "running"
+    return "interrupted" if silent or is_dead(row.owner) else "running"
 
 
 def _run_row(row: Row[Any]) -> RunRow:

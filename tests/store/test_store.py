@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, update
 
-from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.errors import FtvpError, LeaseLost, UserError
+from ftvp_core.store.ledger import Entry, Intent, Outcome, Unit, commit
 from ftvp_core.store.opening import open_store
-from ftvp_core.store.schema import HEAD, runs
-from ftvp_core.store.store import Store, owner
+from ftvp_core.store.owner import owner
+from ftvp_core.store.schema import HEAD, metadata, runs
+from ftvp_core.store.store import Store
 
 
 @pytest.fixture
@@ -99,6 +101,49 @@ def test_a_process_on_another_machine_is_given_up_after_30_silent_seconds(store:
             connection.execute(update(runs).values(owner="elsewhere:1:0.00", beat_at=time.time() - silent_s))
         assert store.run(run_id).state == state
     assert store.next_job() == run_id
+
+
+def test_whoever_lost_a_run_writes_nothing_of_it_any_more(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    intent = Intent(Unit(0, 0, 0), 1, Decimal("0.1"), 1.0)
+    with store.writing() as connection:
+        commit(connection, run_id, [intent])
+        connection.execute(update(runs).values(owner="elsewhere:1:0.00", beat_at=2.0))
+    before = everything(store)
+    for write in (
+        lambda: store.beat(run_id, {"done": 1}),
+        lambda: store.settle_lost_attempts(run_id),
+        lambda: store.keep_probe(run_id, 0, [0.1]),
+        lambda: store.keep_tuning(run_id, 0, adapter="a", rows=1, log=[]),
+        lambda: store.finish(run_id, "done", None),
+        lambda: commit_alone(store, run_id, Outcome(intent, "answered", cost_usd=Decimal("0.05"))),
+        lambda: commit_alone(store, run_id, Intent(Unit(0, 1, 0), 1, Decimal("0.1"), 1.0)),
+    ):
+        with pytest.raises(LeaseLost, match="taken up by another process"):
+            write()
+    assert everything(store) == before
+
+
+def test_a_run_that_was_left_by_its_process_can_be_given_to_a_worker(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    store.requeue(run_id, enqueued=True)
+    assert store.next_job() is None  # its process lives
+    with store.writing() as connection:
+        connection.execute(update(runs).values(owner="elsewhere:1:0.00", beat_at=1.0))
+    store.requeue(run_id, enqueued=True)
+    assert (store.run(run_id).state, store.next_job()) == ("queued", run_id)
+
+
+def commit_alone(store: Store, run_id: str, entry: Entry) -> None:
+    with store.writing() as connection:
+        commit(connection, run_id, [entry])
+
+
+def everything(store: Store) -> list[tuple[Any, ...]]:
+    with store.engine.connect() as connection:
+        return [tuple(row) for table in metadata.sorted_tables for row in connection.execute(table.select()).fetchall()]
 
 
 def test_only_runs_that_a_page_asked_for_are_taken_by_workers(store: Store) -> None:
