@@ -10,8 +10,10 @@ rows stay unfinished, and a resume goes on with them.
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -34,7 +36,7 @@ from ftvp_core.types import Answer, Request, Usage
 TRIES = 8
 #: Back-off: full jitter under a doubling ceiling (AWS Architecture Blog, "Exponential Backoff And Jitter").
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
-#: A provider that asks for a longer wait than this is stopped, visibly.
+#: A provider that asks for a longer wait than this is parked: the run goes on without it, and a resume with it.
 LONGEST_RETRY_AFTER_S = 60.0
 #: A local model's latency: calls at batch 1, after a warm-up.
 PROBE_N, PROBE_WARM_UP = 20, 3
@@ -123,14 +125,17 @@ class Runner:
             work.cancel()
 
     def _ended(self, cancelled: bool) -> Ended:
-        answered = {row.arm for row in self.store.results(self.row.id, texts=False) if row.answered}
+        rows = self.store.results(self.row.id, texts=False)
+        answered = {row.arm for row in rows if row.answered}
         causes = [f"{name}: {server.stopped}" for name, server in self._servers.items() if server.stopped]
         causes += [self._stopped] if self._stopped else []
-        causes += [
-            f"{arm.candidate.name}: no call was answered"
-            for at, arm in enumerate(self.plan.arms)
-            if at not in answered and not causes
-        ]
+        if not causes:
+            for at, arm in enumerate(self.plan.arms):
+                said = Counter(row.error for row in rows if row.arm == at).most_common(1)
+                if at not in answered:
+                    causes.append(
+                        f"{arm.candidate.name}: no call was answered ({said[0][0] if said else 'none was sent'})"
+                    )
         if cancelled:
             return Ended("cancelled", "cancelled")
         if not causes:
@@ -299,8 +304,7 @@ class Runner:
         await self._write(Settled([_failed_outcome(intent, failure, arm), *([failed] if failed else [])]))
         server = self._server(candidate.model if failure.stops == "model" else candidate.provider)
         if stops:
-            asks = f" (asks to wait {wait_s:.0f} s)" if too_long else ""
-            server.stopped = server.stopped or f"stopped after {failure}{asks}"
+            server.stopped = server.stopped or (_parked(failure, wait_s) if too_long else f"stopped after {failure}")
         elif gives_up:
             # As many failed rows one after another as run side by side: the provider is down.
             server.failed_in_a_row += 1
@@ -402,6 +406,13 @@ def _failed_outcome(intent: Intent, failure: CallFailed, arm: Arm) -> Outcome:
     cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else arm.price.cost(usage) if arm.price else None
     state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
     return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
+
+
+def _parked(failure: CallFailed, wait_s: float) -> str:
+    until = datetime.fromtimestamp(time.time() + wait_s, UTC)
+    return (
+        f"parked: asks to wait {wait_s:,.0f} s, until {until:%Y-%m-%d %H:%M} UTC ({failure}); go on with the run then"
+    )
 
 
 def _wait(failure: CallFailed, try_: int) -> float:

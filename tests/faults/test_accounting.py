@@ -1,6 +1,7 @@
 """What is reported is what was true, what was served and what was billed."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -83,7 +84,8 @@ def test_a_single_failed_row_ends_nothing(project: Project) -> None:
     [
         ("f401", "wrong key", 8 + 1),
         ("quota", "no money left", 8 + 1),
-        ("f429_day", "asks to wait", 8 + 1),
+        ("f429_day", "parked: asks to wait 86,4", 8 + 1),
+        ("f429_ever", "parked: asks to wait 31,6", 8 + 1),
         ("f429", "429", 60 * 8),
     ],
 )
@@ -129,16 +131,50 @@ def test_a_second_run_is_the_caches_and_a_changed_prompt_is_not(project: Project
         assert served.requests == 180
 
 
-def test_a_misspelled_model_stops_its_own_candidate_alone(project: Project) -> None:
+@pytest.mark.parametrize(("fault", "said"), [("missing_model", "no such model"), ("forbidden_model", "not your model")])
+def test_a_model_that_is_missing_or_not_allowed_stops_its_own_candidate_alone(
+    project: Project, fault: str, said: str
+) -> None:
     with fault_server() as served:
-        served.faults.missing_model = "misspelled"
-        project.write(served, models={"misspelled": PRICE, "m": PRICE})
+        setattr(served.faults, fault, "wrong")
+        project.write(served, models={"wrong": PRICE, "m": PRICE})
         status, report, error = project.run()
-    misspelled, good = report["candidates"]
+    wrong, good = report["candidates"]
     assert (status, report["state"]) == (2, "partial")
-    assert "sim/misspelled" in error and "no such model" in error
-    assert misspelled["attempts"] <= 8 + 1 and misspelled["accuracy"] is None
+    assert "sim/wrong: stopped after HTTP 40" in error and said in error
+    assert wrong["attempts"] <= 8 + 1 and wrong["accuracy"] is None
     assert (good["n_scored"], good["accuracy"]) == (60, truth("m"))
+
+
+def test_where_no_call_was_answered_the_commonest_cause_is_named(project: Project) -> None:
+    with fault_server(f400=0.9, null=0.1) as served:
+        project.write(served, n=7)
+        status, report, error = project.run()
+    assert (status, report["state"]) == (2, "failed")
+    assert "m: no call was answered (HTTP 400: this row is too long)" in error
+
+
+def test_a_provider_that_asks_for_a_day_is_parked_and_the_run_goes_on_without_it_and_later_with_it(
+    project: Project,
+) -> None:
+    with fault_server(f429_day=1.0) as away, fault_server() as here:
+        project.write(here, models={"m": PRICE})
+        project.edit(
+            providers={"sim": {"base_url": here.url}, "away": {"base_url": away.url}},
+            prices={"sim/m": PRICE, "away/m": PRICE},
+            candidates=[
+                {"name": name, "model": f"{name}/m", "prompt": {"user": "{question}"}} for name in ("away", "sim")
+            ],
+        )
+        status, report, error = project.run()
+        tomorrow = datetime.fromtimestamp(time.time() + 86_400, UTC)
+        assert (status, report["state"], away.requests <= 8 + 1) == (2, "partial", True)
+        assert f"away: parked: asks to wait 86,400 s, until {tomorrow:%Y-%m-%d}" in error
+        assert [one["n_scored"] for one in report["candidates"]] == [0, 60]
+        away.faults.shares = {}
+        status, report, _ = project.run("--resume", project.newest()[0])
+    assert (status, here.requests) == (0, 60)
+    assert [one["accuracy"] for one in report["candidates"]] == [truth("m"), truth("m")]
 
 
 def test_rows_are_asked_in_the_files_order_over_many_windows_and_what_the_cache_has_is_left_out(
