@@ -8,11 +8,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ftvp_core.candidates.lookup import Index, IndexOf, Lookup, open_lookup
 from ftvp_core.errors import FtvpError, RunStopped
-from ftvp_core.jobs.watch import Watch
+from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.plan import Plan, stored_plan
-from ftvp_core.runs.runner import Ended, Opened, Progress, Runner
+from ftvp_core.runs.runner import Ended, Opened, Runner
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.training.lora import Watched
@@ -31,7 +31,7 @@ def execute(store: Store, run_id: str, show: Progress | None = None, concurrency
     with Watch(store, run_id, show) as watch:
         ended = _until_it_ends(store, run_id, watch, concurrency)
     store.settle_lost_attempts(run_id)
-    store.finish(run_id, ended.state, ended.cause)
+    store.finish(run_id, ended.state, ended.cause, ended.lag_s)
     return ended
 
 
@@ -46,7 +46,7 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         opened = Opening(plan, store, run_id, watch).all()
         watch.begin("answering")
         in_flight = concurrency or plan.spec.run.concurrency
-        runner = Runner(plan, opened, store, row, watch.progress, watch.cancelled, in_flight)
+        runner = Runner(plan, opened, store, row, watch, in_flight)
         return asyncio.run(runner.run())
     except KeyboardInterrupt:
         cause = "cancelled"

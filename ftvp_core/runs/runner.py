@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row
 
@@ -25,6 +25,7 @@ from ftvp_core.candidates.prompt import as_json
 from ftvp_core.errors import CallFailed, RunStopped
 from ftvp_core.models import LocalModel, RemoteModel
 from ftvp_core.pricing.prices import machine_cost, reserve
+from ftvp_core.runs.lag import Lag
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.plan import Arm, Plan, cache_key, open_remote
 from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
@@ -42,7 +43,17 @@ LONGEST_RETRY_AFTER_S = 60.0
 PROBE_N, PROBE_WARM_UP = 20, 3
 ASK_EVERY_S = 0.2
 
-Progress = Callable[[int, int], None]
+
+class Watching(Protocol):
+    """Who watches a run: shown how far it is and what was stopped; asked a few times a second what to do."""
+
+    def progress(self, done: int, total: int, /) -> None: ...
+
+    def stopped(self, causes: Sequence[str], /) -> None: ...
+
+    def cancelled(self) -> bool: ...
+
+    def paused(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -62,10 +73,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: done, partial, failed or cancelled; and why, unless done."""
+    """How a run ended: done, partial, failed or cancelled; why, unless done; and its event loop's lag, if measured."""
 
     state: str
     cause: str | None = None
+    lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +90,13 @@ class Opened:
 
 @dataclass
 class Runner:
-    """Runs what is unfinished of a stored run, until it ends. `cancelled` is asked a few times a second."""
+    """Runs what is unfinished of a stored run, until it ends."""
 
     plan: Plan
     opened: Opened
     store: Store
     row: RunRow
-    progress: Progress
-    cancelled: Callable[[], bool]
+    watch: Watching
     concurrency: int
     _servers: dict[str, Server] = field(default_factory=dict)
     _stopped: str | None = None
@@ -98,10 +109,12 @@ class Runner:
         self._tried = self.store.tried(self.row.id)
         self._done = len(self._finished)
         self._settled = asyncio.Event()
-        self.progress(self._done, self._total)
+        self._going = asyncio.Event()
+        self._lag = Lag()
+        self.watch.progress(self._done, self._total)
         cancelled = False
         async with Ledger(self.store, self.row.id) as self._ledger:
-            watch = asyncio.create_task(self._watch(asyncio.current_task()))
+            watch = asyncio.create_task(self._heed(asyncio.current_task()))
             try:
                 await self._run_local()
                 await self._run_remote()
@@ -118,8 +131,13 @@ class Runner:
         spec = self.plan.spec
         return len(self.plan.arms) * len(self.plan.sources.eval_set.examples) * spec.run.repeats
 
-    async def _watch(self, work: "asyncio.Task[object] | None") -> None:
-        while not self.cancelled():
+    async def _heed(self, work: "asyncio.Task[object] | None") -> None:
+        """Do what is asked of the run: pause, go on, cancel."""
+        while not self.watch.cancelled():
+            if self.watch.paused():
+                self._going.clear()
+            else:
+                self._going.set()
             await asyncio.sleep(ASK_EVERY_S)
         if work is not None:
             work.cancel()
@@ -127,7 +145,7 @@ class Runner:
     def _ended(self, cancelled: bool) -> Ended:
         rows = self.store.results(self.row.id, texts=False)
         answered = {row.arm for row in rows if row.answered}
-        causes = [f"{name}: {server.stopped}" for name, server in self._servers.items() if server.stopped]
+        causes = self._stops()
         causes += [self._stopped] if self._stopped else []
         if not causes:
             for at, arm in enumerate(self.plan.arms):
@@ -136,11 +154,15 @@ class Runner:
                     causes.append(
                         f"{arm.candidate.name}: no call was answered ({said[0][0] if said else 'none was sent'})"
                     )
+        lag_s = self._lag.p95_s
         if cancelled:
-            return Ended("cancelled", "cancelled")
+            return Ended("cancelled", "cancelled", lag_s)
         if not causes:
-            return Ended("done", None)
-        return Ended("partial" if answered else "failed", "; ".join(causes))
+            return Ended("done", None, lag_s)
+        return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
+
+    def _stops(self) -> list[str]:
+        return [f"{name}: {server.stopped}" for name, server in self._servers.items() if server.stopped]
 
     # Units
 
@@ -176,6 +198,7 @@ class Runner:
             model = await asyncio.to_thread(self.opened.open_local, at)
             batch = [first, *islice(units, model.batch_size - 1)]
             while batch:
+                await self._going.wait()
                 await self._run_batch(model, await asyncio.to_thread(self._works, batch))
                 batch = list(islice(units, model.batch_size))
             if model.works:
@@ -192,6 +215,8 @@ class Runner:
         entries: list[Outcome | ResultRow] = []
         for work, intent, answer in zip(batch, intents, answers, strict=True):
             if isinstance(answer, str):
+                if model.works:
+                    entries.append(Outcome(intent, "refused", cost_usd=Decimal(0), cause=answer))
                 entries.append(_failed(work, answer, transient=False))
                 continue
             cost = answer.cost_usd
@@ -227,13 +252,12 @@ class Runner:
             answered = Settled()
             try:
                 while (one := await feed.next()) is not None:
-                    if not self._is_stopped(self.plan.arms[one.unit.arm]):
-                        await self._answer(one, models[one.unit.arm], answered)
+                    await self._answer(one, models[one.unit.arm], answered)
             finally:  # whatever ends it, what was answered was billed
                 await self._write(answered)
 
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._lag, asyncio.TaskGroup() as group:
                 for _ in range(min(self.concurrency, self._total - self._done)):
                     group.create_task(work())
         except ExceptionGroup as failed:  # one cause, as raised: all else was ended by it
@@ -276,6 +300,8 @@ class Runner:
         most = reserve(arm.price, as_json(work.request.messages), work.request.max_tokens) if arm.price else Decimal(0)
         for try_ in range(1, TRIES + 1):
             intent = await self._intend(work.unit, most, answered)
+            if intent is None:
+                return
             try:
                 answer = await model.answer(work.request, self.plan.spec.run.timeout_s)
             except CallFailed as failure:
@@ -283,8 +309,6 @@ class Runner:
                 if wait_s is None:
                     return
                 await asyncio.sleep(wait_s)
-                if self._is_stopped(arm):
-                    return
             else:
                 self._server(arm.candidate.provider).failed_in_a_row = 0
                 cost = arm.price.cost(answer.usage) if arm.price else None
@@ -311,16 +335,26 @@ class Runner:
             if server.failed_in_a_row >= max(self.concurrency, TRIES):
                 said = f"stopped after {server.failed_in_a_row} failed rows in a row ({failure})"
                 server.stopped = server.stopped or said
+        if server.stopped:
+            self.watch.stopped(self._stops())
         return None if stops or gives_up else wait_s
 
-    async def _intend(self, unit: Unit, most: Decimal, answered: Settled) -> Intent:
-        """Commit the intent to send, with what waits. Waits for budget that others hold; RunStopped when no one does."""
-        intent = Intent(unit, self._next_attempt(unit), most, time.time())
+    async def _intend(self, unit: Unit, most: Decimal, answered: Settled) -> Intent | None:
+        """Commit the intent to send, with what waits; None when its provider or model is stopped.
+
+        Waits while the run is paused, and for budget that others hold; RunStopped when no one does.
+        """
         while True:
+            if not self._going.is_set():
+                await self._write(answered)
+                await self._going.wait()
+            if self._is_stopped(self.plan.arms[unit.arm]):
+                return None
             if self._stopped:  # said by another worker: an intent from here on would be committed and never sent
                 raise RunStopped(self._stopped)
             settled = self._settled  # taken before the write, so that what settles during it is seen
             self._under_way += 1
+            intent = Intent(unit, self._next_attempt(unit), most, time.time())
             if await self._write(answered, intent):
                 return intent
             self._under_way -= 1
@@ -359,7 +393,7 @@ class Runner:
 
     def _count(self, results: int) -> None:
         self._done += results
-        self.progress(self._done, self._total)
+        self.watch.progress(self._done, self._total)
 
     def _answered(self, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
         example = self.plan.sources.eval_set.examples[work.unit.example]

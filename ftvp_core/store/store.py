@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
     Engine,
     Integer,
     Row,
+    case,
     cast,
     delete,
     func,
@@ -59,6 +60,15 @@ class RunRow:
     enqueued: bool
     cancel: bool
     progress: Mapping[str, Any] | None
+    pause: bool
+    lag_s: float | None
+
+
+class Asked(NamedTuple):
+    """What others ask of the process that works on a run."""
+
+    cancel: bool
+    pause: bool
 
 
 class Store:
@@ -173,15 +183,13 @@ class Store:
             rows = connection.execute(oldest).all()
         return next((str(row.id) for row in rows if _state(row) in {"queued", "interrupted"}), None)
 
-    def beat(self, run_id: str, progress: Mapping[str, Any]) -> bool:
-        """Say that the run's process lives, and how far it is; returns whether someone asked to cancel.
-
-        Raises LeaseLost.
-        """
+    def beat(self, run_id: str, progress: Mapping[str, Any]) -> Asked:
+        """Say that the run's process lives, and how far it is; returns what others ask of it. Raises LeaseLost."""
         with self._holding(run_id) as connection:
             one = runs.c.id == run_id
             connection.execute(update(runs).where(one).values(beat_at=time.time(), progress=dict(progress)))
-            return bool(connection.execute(select(runs.c.cancel).where(one)).scalar_one())
+            asked = connection.execute(select(runs.c.cancel, runs.c.pause).where(one)).one()
+            return Asked(cancel=asked.cancel, pause=asked.pause)
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop. One that nobody works on is cancelled at once."""
@@ -191,6 +199,11 @@ class Store:
             ended = {"state": "cancelled", "cause": "cancelled", "finished_at": time.time()} if idle else {}
             if row.state in {"queued", "running"}:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(cancel=True, **ended))
+
+    def pause(self, run_id: str, *, paused: bool) -> None:
+        """Ask a run to send nothing, or to go on. Its process keeps it, with whatever it has loaded."""
+        with self.writing() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(pause=paused))
 
     def requeue(self, run_id: str, *, enqueued: bool, failed: bool = False) -> None:
         """Make a run that ended early, or was left by its process, queued again: for a worker, or for this process.
@@ -202,19 +215,22 @@ class Store:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
             if _state(row) not in {"interrupted", "partial", "failed", "cancelled", *(("done",) if failed else ())}:
                 return
-            again = {"state": "queued", "cancel": False, "owner": None, "enqueued": enqueued}
+            again = {"state": "queued", "cancel": False, "pause": False, "owner": None, "enqueued": enqueued}
             connection.execute(update(runs).where(runs.c.id == run_id).values(again))
             forgotten = results.c.output.is_(None) if failed else results.c.transient
             connection.execute(delete(results).where(results.c.run_id == run_id, forgotten))
 
-    def finish(self, run_id: str, state: str, cause: str | None) -> None:
-        """The end of a run that this process works on. Raises LeaseLost."""
+    def finish(self, run_id: str, state: str, cause: str | None, lag_s: float | None = None) -> None:
+        """The end of a run that this process works on. Of several lags, over resumes, the largest is kept.
+
+        Raises LeaseLost.
+        """
         with self._holding(run_id) as connection:
-            connection.execute(
-                update(runs)
-                .where(runs.c.id == run_id)
-                .values(state=state, cause=cause, finished_at=time.time(), owner=None)
-            )
+            one = runs.c.id == run_id
+            before = connection.execute(select(runs.c.lag_s).where(one)).scalar_one()
+            lag_s = max((lag for lag in (before, lag_s) if lag is not None), default=None)
+            ended = {"state": state, "cause": cause, "finished_at": time.time(), "owner": None, "lag_s": lag_s}
+            connection.execute(update(runs).where(one).values(ended))
 
     def set_limit(self, run_id: str, limit_usd: Decimal) -> None:
         with self.writing() as connection:
@@ -367,23 +383,52 @@ class Store:
             rows = connection.execute(select(probes.c.arm, probes.c.latency_s).where(probes.c.run_id == run_id))
             return {row.arm: row.latency_s for row in rows}
 
-    def counts(self, run_id: str) -> dict[int, tuple[int, int]]:
-        """Results so far, and how many of them failed, by arm."""
-        failed = func.sum(cast(results.c.output.is_(None), Integer))
-        counted = select(results.c.arm, func.count(), failed).where(results.c.run_id == run_id).group_by(results.c.arm)
-        with self.engine.connect() as connection:
-            return {row[0]: (row[1], row[2]) for row in connection.execute(counted)}
-
-    def failures(self, run_id: str) -> list[tuple[str, int]]:
-        """Causes of failed attempts and how often each came, the commonest first."""
-        causes = (
-            select(attempts.c.cause, func.count())
-            .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None))
-            .group_by(attempts.c.cause)
-            .order_by(func.count().desc())
+    def counts(self, run_id: str, since: float = 0.0) -> dict[int, Row[Any]]:
+        """By arm, of its results so far: `done`, `failed`, `from_cache`; and `fresh`, asked since `since`, and the
+        first of those (`fresh_at`)."""
+        is_fresh = (results.c.at >= since) & ~results.c.from_cache
+        counted = (
+            select(
+                results.c.arm,
+                func.count().label("done"),
+                func.sum(cast(results.c.output.is_(None), Integer)).label("failed"),
+                func.sum(cast(results.c.from_cache, Integer)).label("from_cache"),
+                func.sum(cast(is_fresh, Integer)).label("fresh"),
+                func.min(case((is_fresh, results.c.at))).label("fresh_at"),
+            )
+            .where(results.c.run_id == run_id)
+            .group_by(results.c.arm)
         )
         with self.engine.connect() as connection:
-            return [(row[0], row[1]) for row in connection.execute(causes)]
+            return {row.arm: row for row in connection.execute(counted)}
+
+    def attempt_counts(self, run_id: str) -> dict[int, Row[Any]]:
+        """By arm: `attempts` sent, how many of them were `retries`, dollars known to be `spent` and still `reserved`."""
+        open_usd = case((attempts.c.cost_usd.is_(None), attempts.c.reserve_usd))
+        counted = (
+            select(
+                attempts.c.arm,
+                func.count().label("attempts"),
+                func.sum(cast(attempts.c.attempt > 1, Integer)).label("retries"),
+                func.sum(attempts.c.cost_usd).label("spent"),
+                func.sum(open_usd).label("reserved"),
+            )
+            .where(attempts.c.run_id == run_id, attempts.c.state != "unsent")
+            .group_by(attempts.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return {row.arm: row for row in connection.execute(counted)}
+
+    def failures(self, run_id: str) -> list[tuple[int, str, int]]:
+        """Arms, causes of their failed attempts, and how often each came, the commonest first."""
+        causes = (
+            select(attempts.c.arm, attempts.c.cause, func.count())
+            .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None))
+            .group_by(attempts.c.arm, attempts.c.cause)
+            .order_by(func.count().desc(), attempts.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
 
     def results(self, run_id: str, *, texts: bool = True) -> list[Row[Any]]:
         """Every result, by arm, example and repeat. Without `texts` the outputs are left in the database."""

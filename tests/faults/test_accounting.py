@@ -1,6 +1,9 @@
 """What is reported is what was true, what was served and what was billed."""
 
+import json
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,12 +119,17 @@ def test_a_stopped_run_goes_on_when_the_provider_is_back(project: Project) -> No
 def test_a_second_run_is_the_caches_and_a_changed_prompt_is_not(project: Project) -> None:
     with fault_server() as served:
         project.write(served)
-        first = project.run()[1]["candidates"][0]
-        second = project.run()[1]["candidates"][0]
+        report = project.run()[1]
+        (first,) = report["candidates"]
+        assert "from-cache" not in [one["id"] for one in report["decision"]["warnings"]]
+        report = project.run()[1]
+        (second,) = report["candidates"]
         assert served.requests == 60
         assert (second["attempts"], second["cost_usd"], second["tokens"]["input"]) == (0, 0, 0)
         for key in ("accuracy", "interval", "cost_per_1k_usd", "latency_s", "n_scored"):
             assert second[key] == first[key]
+        (cached,) = [one for one in report["decision"]["warnings"] if one["id"] == "from-cache"]
+        assert cached["message"].startswith("m: 60 of 60 answers came from the cache")
         project.edit(run={"concurrency": 8, "max_cost_usd": 5, "cache": False})
         project.run()
         assert served.requests == 120
@@ -192,3 +200,24 @@ def test_rows_are_asked_in_the_files_order_over_many_windows_and_what_the_cache_
     assert served.asked[300:] == expected
     assert [one["accuracy"] for one in report["candidates"]] == [truth("a", 300), truth("b", 300)]
     assert [one["n_scored"] for one in report["candidates"]] == [300, 300]
+    (a, b) = [one["message"] for one in report["decision"]["warnings"] if one["id"] == "from-cache"]
+    assert a.startswith("a: 150 of 300 answers came from the cache") and b.startswith("b: 150 of 300")
+
+
+@pytest.mark.parametrize(("lag_ms", "warned"), [(0.01, False), (40, True)])
+def test_a_latency_that_a_busy_machine_measured_is_marked(project: Project, lag_ms: float, warned: bool) -> None:
+    with fault_server(latency_s=0.05) as served:
+        project.write(served)
+        project.run()
+    run_id, _ = project.newest()
+    with closing(sqlite3.connect(project.folder / "home" / "ftvp.db")) as connection, connection:
+        ((measured,),) = connection.execute("SELECT lag_s FROM runs")
+        connection.execute("UPDATE runs SET lag_s = ?", (lag_ms / 1000,))
+    assert 0 < measured < 10
+    again = project.folder / "again.json"
+    assert project.call("export", run_id, "--json", str(again)).returncode == 0
+    said = [
+        one["message"] for one in json.loads(again.read_text())["decision"]["warnings"] if one["id"] == "busy-machine"
+    ]
+    assert len(said) == warned
+    assert all("its own lag was 40 ms of " in one for one in said)

@@ -57,6 +57,30 @@ def test_migrations_from_the_first_on_give_the_same_tables(store: Store, tmp_pat
         assert columns[0] == columns[1]
 
 
+def test_an_older_store_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    import ftvp_core.store
+
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    config = Config()
+    config.set_main_option("script_location", str(Path(ftvp_core.store.__path__[0]) / "migrations"))
+    with create_engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO datasets VALUES ('k', 'examples', 'e', 0, x'00')")
+        connection.exec_driver_sql(
+            "INSERT INTO runs (id, name, state, spec, folder, eval_set, recorded, versions, created_at, spent_usd,"
+            " reserved_usd, enqueued, cancel) VALUES ('r', '이름', 'done', '', '/', 'k', '{}', '{}', 1, 75000, 0, 1, 0)"
+        )
+    store = open_store(url)
+    (run,) = store.runs()
+    assert (run.name, run.spent_usd, run.pause, run.lag_s) == ("이름", Decimal("0.000000075"), False, None)
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+
+
 def test_a_store_of_a_later_version_is_refused_in_one_line(store: Store) -> None:
     with store.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -151,6 +175,14 @@ def test_only_runs_that_a_page_asked_for_are_taken_by_workers(store: Store) -> N
     assert store.next_job() is None
     asked = a_run(store, key="one")
     assert a_run(store, key="one") == asked == store.next_job()
+
+
+def test_of_several_sessions_the_busiest_lag_is_kept(store: Store) -> None:
+    run_id = a_run(store)
+    for lag_s, kept in ((None, None), (0.004, 0.004), (0.02, 0.02), (0.001, 0.02), (None, 0.02)):
+        store.lease(run_id)
+        store.finish(run_id, "partial", "why", lag_s)
+        assert store.run(run_id).lag_s == kept
 
 
 def test_the_same_data_is_kept_once(store: Store) -> None:
