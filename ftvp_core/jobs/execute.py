@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ftvp_core.candidates.lookup import Index, IndexOf, Lookup, open_lookup
-from ftvp_core.errors import FtvpError, RunStopped
+from ftvp_core.errors import FtvpError, RunStopped, StoreFailed
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
@@ -23,15 +24,20 @@ log = logging.getLogger(__name__)
 def execute(store: Store, run_id: str, show: Progress | None = None, concurrency: int | None = None) -> Ended:
     """Run, or go on with, a stored run until it ends; a finished one sends nothing.
 
-    Raises UserError when another living process works on it, LeaseLost when one has taken it up meanwhile.
+    Raises UserError when another living process works on it, LeaseLost when one has taken it up meanwhile, RunStopped
+    when its end can't be written: it is left as by a killed process.
     """
     if store.run(run_id).state == "done":
         return Ended("done")
     store.lease(run_id)
     with Watch(store, run_id, show) as watch:
         ended = _until_it_ends(store, run_id, watch, concurrency)
-    store.settle_lost_attempts(run_id)
-    store.finish(run_id, ended.state, ended.cause, ended.lag_s)
+    with suppress(StoreFailed):  # a resume settles them too
+        store.settle_lost_attempts(run_id)
+    try:
+        store.finish(run_id, ended.state, ended.cause, ended.lag_s)
+    except StoreFailed as error:
+        raise RunStopped(f"run {run_id}: {error}; what finished is kept: make room, then go on with it") from None
     return ended
 
 

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from ftvp_core.errors import LeaseLost
+from ftvp_core.errors import LeaseLost, StoreFailed
 from ftvp_core.store.store import Asked, Store
 
 BEAT_EVERY_S = 0.5
@@ -71,7 +69,7 @@ class Watch:
             except LeaseLost:  # nothing is left to do; whoever writes next meets it too, and says so
                 self._asked = Asked(cancel=True, pause=False)
                 return
-            except SQLAlchemyError:  # a full disk: the run itself meets it too, and says so
+            except StoreFailed:  # a full disk: the run itself meets it too, and says so
                 pass
             if self._ended.wait(BEAT_EVERY_S):
                 return

@@ -26,8 +26,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import OperationalError
 
-from ftvp_core.errors import LeaseLost, UserError
+from ftvp_core.errors import LeaseLost, StoreFailed, UserError
 from ftvp_core.store.owner import is_dead, owner
 from ftvp_core.store.schema import attempts, datasets, drafts, probes, results, runs, shares, tunings
 
@@ -77,12 +78,18 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start, so that what it read still holds."""
-        with self.engine.connect() as connection:
-            if self.engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-            connection.commit()
+        """A transaction that holds the write lock from its start, so that what it read still holds.
+
+        Raises StoreFailed where the database can't take it, whatever it is.
+        """
+        try:
+            with self.engine.connect() as connection:
+                if self.engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+        except OperationalError as error:
+            raise StoreFailed(error.orig) from None
 
     @contextmanager
     def _holding(self, run_id: str) -> Iterator[Connection]:
