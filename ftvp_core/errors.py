@@ -32,7 +32,9 @@ class LeaseLost(RunStopped):
     """This process was silent for too long (suspended, a machine asleep) and its run was taken up elsewhere."""
 
     def __init__(self, run_id: str) -> None:
-        super().__init__(f"run {run_id} was taken up by another process while this one was silent: it wrote no more")
+        super().__init__(
+            f"run {run_id} was taken up, or ended, by another process while this one was silent: it wrote no more"
+        )
 
 
 class StoreFailed(RunStopped):

@@ -8,12 +8,10 @@ rows stay unfinished, and a resume goes on with them.
 """
 
 import asyncio
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Protocol
@@ -28,17 +26,12 @@ from ftvp_core.pricing.prices import machine_cost, reserve
 from ftvp_core.runs.lag import Lag
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.plan import Arm, Plan, cache_key, open_remote
+from ftvp_core.runs.servers import TRIES, Servers
 from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Answer, Request, Usage
 
-#: Tries of one row, over all causes. With 30 % of calls refused, 7 in 100,000 rows use them up.
-TRIES = 8
-#: Back-off: full jitter under a doubling ceiling (AWS Architecture Blog, "Exponential Backoff And Jitter").
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
-#: A provider that asks for a longer wait than this is parked: the run goes on without it, and a resume with it.
-LONGEST_RETRY_AFTER_S = 60.0
 #: A local model's latency: calls at batch 1, after a warm-up.
 PROBE_N, PROBE_WARM_UP = 20, 3
 ASK_EVERY_S = 0.2
@@ -61,14 +54,6 @@ class Settled:
     """Outcomes and results that wait to be committed."""
 
     entries: list[Outcome | ResultRow] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Server:
-    """Rows that failed in a row, and why it was stopped."""
-
-    failed_in_a_row: int = 0
-    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +83,6 @@ class Runner:
     row: RunRow
     watch: Watching
     concurrency: int
-    _servers: dict[str, Server] = field(default_factory=dict)
     _stopped: str | None = None
     _under_way: int = 0
     _done: int = 0
@@ -111,6 +95,7 @@ class Runner:
         self._settled = asyncio.Event()
         self._going = asyncio.Event()
         self._lag = Lag()
+        self._servers = Servers(self.concurrency)
         self.watch.progress(self._done, self._total)
         cancelled = False
         async with Ledger(self.store, self.row.id) as self._ledger:
@@ -145,7 +130,7 @@ class Runner:
     def _ended(self, cancelled: bool) -> Ended:
         rows = self.store.results(self.row.id, texts=False)
         answered = {row.arm for row in rows if row.answered}
-        causes = self._stops()
+        causes = self._servers.causes
         causes += [self._stopped] if self._stopped else []
         if not causes:
             for at, arm in enumerate(self.plan.arms):
@@ -160,9 +145,6 @@ class Runner:
         if not causes:
             return Ended("done", None, lag_s)
         return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
-
-    def _stops(self) -> list[str]:
-        return [f"{name}: {server.stopped}" for name, server in self._servers.items() if server.stopped]
 
     # Units
 
@@ -310,7 +292,7 @@ class Runner:
                     return
                 await asyncio.sleep(wait_s)
             else:
-                self._server(arm.candidate.provider).failed_in_a_row = 0
+                self._servers.answered(arm.candidate)
                 cost = arm.price.cost(answer.usage) if arm.price else None
                 outcome = Outcome(intent, "answered", answer.usage, cost, answer.latency_s)
                 answered.entries += [outcome, self._answered(work, answer, cost)]
@@ -319,25 +301,14 @@ class Runner:
     async def _note_failure(self, work: Work, intent: Intent, failure: CallFailed, try_: int) -> float | None:
         """Settle a failed try; seconds until the next one, or None when there is none."""
         arm = self.plan.arms[work.unit.arm]
-        candidate = arm.candidate
-        wait_s = _wait(failure, try_)
-        too_long = wait_s > LONGEST_RETRY_AFTER_S
-        stops = too_long or failure.stops is not None
-        gives_up = not stops and (not failure.retry or try_ == TRIES)
-        failed = _failed(work, str(failure), transient=failure.retry) if gives_up else None
-        await self._write(Settled([_failed_outcome(intent, failure, arm), *([failed] if failed else [])]))
-        server = self._server(candidate.model if failure.stops == "model" else candidate.provider)
-        if stops:
-            server.stopped = server.stopped or (_parked(failure, wait_s) if too_long else f"stopped after {failure}")
-        elif gives_up:
-            # As many failed rows one after another as run side by side: the provider is down.
-            server.failed_in_a_row += 1
-            if server.failed_in_a_row >= max(self.concurrency, TRIES):
-                said = f"stopped after {server.failed_in_a_row} failed rows in a row ({failure})"
-                server.stopped = server.stopped or said
-        if server.stopped:
-            self.watch.stopped(self._stops())
-        return None if stops or gives_up else wait_s
+        wait_s, is_failed = self._servers.failed(arm.candidate, failure, try_)
+        done = Settled([_failed_outcome(intent, failure, arm)])
+        if is_failed:
+            done.entries.append(_failed(work, str(failure), transient=failure.retry))
+        await self._write(done)
+        if wait_s is None:
+            self.watch.stopped(self._servers.causes)
+        return wait_s
 
     async def _intend(self, unit: Unit, most: Decimal, answered: Settled) -> Intent | None:
         """Commit the intent to send, with what waits; None when its provider or model is stopped.
@@ -348,7 +319,7 @@ class Runner:
             if not self._going.is_set():
                 await self._write(answered)
                 await self._going.wait()
-            if self._is_stopped(self.plan.arms[unit.arm]):
+            if self._servers.is_stopped(self.plan.arms[unit.arm].candidate):
                 return None
             if self._stopped:  # said by another worker: an intent from here on would be committed and never sent
                 raise RunStopped(self._stopped)
@@ -383,13 +354,6 @@ class Runner:
 
     def _next_attempt(self, unit: Unit) -> int:
         return self._tried.get(unit, 0) + 1
-
-    def _server(self, name: str | None) -> Server:
-        """A provider's health, or one model's, by `provider` or `provider/model`."""
-        return self._servers.setdefault(name or "", Server())
-
-    def _is_stopped(self, arm: Arm) -> bool:
-        return any(self._server(name).stopped for name in (arm.candidate.provider, arm.candidate.model))
 
     def _count(self, results: int) -> None:
         self._done += results
@@ -440,20 +404,3 @@ def _failed_outcome(intent: Intent, failure: CallFailed, arm: Arm) -> Outcome:
     cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else arm.price.cost(usage) if arm.price else None
     state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
     return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
-
-
-def _parked(failure: CallFailed, wait_s: float) -> str:
-    until = datetime.fromtimestamp(time.time() + wait_s, UTC)
-    return (
-        f"parked: asks to wait {wait_s:,.0f} s, until {until:%Y-%m-%d %H:%M} UTC ({failure}); go on with the run then"
-    )
-
-
-def _wait(failure: CallFailed, try_: int) -> float:
-    """Seconds until the next try: what the server asked for, else a doubling back-off, both with jitter.
-
-    The jitter doubles too: a server with room for half of what is in flight asks everyone for the same short wait.
-    """
-    if failure.retry_after_s is not None:
-        return failure.retry_after_s + random.uniform(0, min(LONGEST_WAIT_S, 0.05 * 2**try_))
-    return random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**try_))

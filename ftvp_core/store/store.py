@@ -166,13 +166,15 @@ class Store:
             return [_run_row(row) for row in connection.execute(newest)]
 
     def lease(self, run_id: str) -> None:
-        """Take a run for this process. Raises UserError while another, living one works on it."""
+        """Take a queued or interrupted run for this process. Raises UserError where another was quicker."""
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
             if row.state == "running" and _state(row) == "running" and row.owner != owner():
                 raise UserError(
                     f"run {run_id}", f"is being worked on by process {row.owner}", "wait for it, or stop it"
                 )
+            if row.state not in {"queued", "running"}:
+                raise UserError(f"run {run_id}", f"is {row.state}", "go on with it first")
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id)
@@ -203,7 +205,9 @@ class Store:
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
             idle = _state(row) in {"queued", "interrupted"}
-            ended = {"state": "cancelled", "cause": "cancelled", "finished_at": time.time()} if idle else {}
+            ended: dict[str, Any] = {}
+            if idle:
+                ended = {"state": "cancelled", "cause": "cancelled", "finished_at": time.time(), "owner": None}
             if row.state in {"queued", "running"}:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(cancel=True, **ended))
 

@@ -29,7 +29,7 @@ def test_a_suspended_process_overwrites_nothing_of_who_took_up_its_run(project: 
         suspended.send_signal(signal.SIGCONT)
         _, error = suspended.communicate(timeout=30)
     assert suspended.returncode == 2
-    assert error.splitlines()[-1].startswith(f"ftvp: run {run_id} was taken up by another process")
+    assert error.splitlines()[-1].startswith(f"ftvp: run {run_id} was taken up, or ended, by another process")
     assert "Traceback" not in error
     assert everything(project) == before
     assert served.requests == asked  # and asks nothing more

@@ -117,6 +117,26 @@ def test_a_run_is_worked_on_by_one_living_process(store: Store) -> None:
     store.lease(run_id)
 
 
+def test_a_run_that_ended_or_was_cancelled_is_not_taken(store: Store) -> None:
+    run_id = a_run(store, key="k")
+    store.cancel(run_id)
+    with pytest.raises(UserError, match="is cancelled"):  # by a worker that saw it queued
+        store.lease(run_id)
+    store.requeue(run_id, enqueued=True)
+    store.lease(run_id)
+
+
+def test_whoever_wakes_after_its_run_was_cancelled_sends_no_more(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    with store.writing() as connection:
+        connection.execute(update(runs).values(beat_at=1.0))
+    store.cancel(run_id)
+    with pytest.raises(LeaseLost):
+        commit_alone(store, run_id, Intent(Unit(0, 1, 0), 1, Decimal("0.1"), 1.0))
+    assert store.run(run_id).state == "cancelled"
+
+
 def test_a_process_on_another_machine_is_given_up_after_30_silent_seconds(store: Store) -> None:
     run_id = a_run(store, key="k")
     store.lease(run_id)
@@ -144,7 +164,7 @@ def test_whoever_lost_a_run_writes_nothing_of_it_any_more(store: Store) -> None:
         lambda: commit_alone(store, run_id, Outcome(intent, "answered", cost_usd=Decimal("0.05"))),
         lambda: commit_alone(store, run_id, Intent(Unit(0, 1, 0), 1, Decimal("0.1"), 1.0)),
     ):
-        with pytest.raises(LeaseLost, match="taken up by another process"):
+        with pytest.raises(LeaseLost, match="taken up, or ended, by another process"):
             write()
     assert everything(store) == before
 
@@ -182,6 +202,7 @@ def test_of_several_sessions_the_busiest_lag_is_kept(store: Store) -> None:
     for lag_s, kept in ((None, None), (0.004, 0.004), (0.02, 0.02), (0.001, 0.02), (None, 0.02)):
         store.lease(run_id)
         store.finish(run_id, "partial", "why", lag_s)
+        store.requeue(run_id, enqueued=False)
         assert store.run(run_id).lag_s == kept
 
 
