@@ -119,7 +119,7 @@ def _row(arm: ArmProgress) -> dict[str, object]:
         "answered": arm.done - arm.failed,
         "of": arm.total,
         "failed": arm.failed,
-        "per s": arm.rate_per_s,
+        "per s": f"{arm.rate_per_s:.3g}" if arm.rate_per_s is not None else "",
         "time left": figures.duration(arm.left_s) if arm.left_s is not None else "",
         "from cache": arm.from_cache,
         "attempts": arm.attempts,
