@@ -69,7 +69,7 @@ def start(store: Store, draft_id: str) -> str:
     return enqueue(store, draft_id, plan_draft(draft_keys(store, draft_id)))
 
 
-def until(condition: Callable[[], bool], within_s: float = 30) -> None:
+def until(condition: Callable[[], bool], within_s: float = 60) -> None:
     limit = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < limit, "it didn't come about in time"
