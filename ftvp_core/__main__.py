@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a comparison file, or go on with a run")
     run.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the comparison file (YAML)")
     run.add_argument("--resume", metavar="RUN_ID", help="go on with this run; what is finished isn't sent again")
+    run.add_argument("--retry-failed", action="store_true", help="with --resume: ask the rows that failed again")
     run.add_argument("--max-cost", type=_usd, metavar="USD", help="the most that providers may bill for this run")
     run.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
     _add_outputs(run)
@@ -103,6 +104,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.file is None and options.resume is None:
         raise UserError("run", "neither a comparison file nor --resume is given", "give one")
+    if options.retry_failed and options.resume is None:
+        raise UserError("--retry-failed", "is given without --resume", "name the run whose failed rows are asked again")
     _check_outputs(options)
     if options.resume is None:
         plan = _read_plan(options.file, options.max_cost)
@@ -157,7 +160,10 @@ def _new_run(store: "Store", plan: "Plan", file: Path) -> str:
 
 
 def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
-    """The stored plan, after checking that a given file is still the one it began with; None of a finished run."""
+    """The stored plan, after checking that a given file is still the one it began with.
+
+    None where nothing is to be sent: of a finished run, unless its failed rows are to be asked again and there are any.
+    """
     from dataclasses import replace
 
     from ftvp_core.runs.plan import check_unchanged, read_sources, stored_plan
@@ -167,14 +173,15 @@ def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
     if options.file is not None:
         spec = load(options.file)
         check_unchanged(run, spec, read_sources(spec, options.file.parent), store)
-    if run.state == "done":
+    retried = options.retry_failed and any(counts.failed for counts in store.counts(run.id).values())
+    if run.state == "done" and not retried:
         return None
     if options.max_cost is not None:
         run = replace(run, limit_usd=options.max_cost)
     plan = stored_plan(store, run)
     if options.max_cost is not None:  # kept once it is known to fit the run
         store.set_limit(run.id, options.max_cost)
-    store.requeue(run.id, enqueued=False)
+    store.requeue(run.id, enqueued=False, failed=retried)
     return plan
 
 

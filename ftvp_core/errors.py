@@ -3,6 +3,8 @@
 FtvpError
 ├── UserError          the user's file or setting is wrong: nothing has been sent (exit status 1)
 ├── RunStopped         a run ended before all of it was done; what finished is kept (exit status 2)
+│   ├── LeaseLost      another process works on the run by now: this one writes nothing more
+│   └── StoreFailed    the store can't be written: a full disk, a lock, a server that is gone
 └── CallFailed         one call to a model gave no answer; the runner decides what follows
 """
 
@@ -24,6 +26,22 @@ class UserError(FtvpError):
 
 class RunStopped(FtvpError):
     """A run, or one provider's part of it, ended early. The text is the cause."""
+
+
+class LeaseLost(RunStopped):
+    """This process was silent for too long (suspended, a machine asleep) and its run was taken up elsewhere."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id} was taken up, or ended, by another process while this one was silent: it wrote no more"
+        )
+
+
+class StoreFailed(RunStopped):
+    """The store can't be written. What was committed before is kept."""
+
+    def __init__(self, cause: object) -> None:
+        super().__init__(" ".join(f"the store can't be written ({cause})".split()))
 
 
 #: What became of a request that brought no answer. `refused`: the server said no, nothing is billed.

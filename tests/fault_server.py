@@ -42,6 +42,7 @@ class Faults:
     shares: Mapping[str, float] = field(default_factory=dict)
     latency_s: float = 0.01
     missing_model: str | None = None
+    forbidden_model: str | None = None
 
 
 class Served:
@@ -125,6 +126,8 @@ class Served:
     def _fault(self, model: str, example: int, attempt: int) -> str | None:
         if model == self.faults.missing_model:
             return "404"
+        if model == self.faults.forbidden_model:
+            return "403"
         drawn, low = draw("fault", model, example, attempt), 0.0
         for name, share in self.faults.shares.items():
             if low <= drawn < low + share:
@@ -141,6 +144,8 @@ _REFUSALS: Mapping[str, Any] = {
     "429": (429, lambda: {"Retry-After": "0"}, {"message": "slow down"}),
     "429-date": (429, _in_a_moment, {"message": "slow down"}),
     "429-day": (429, lambda: {"Retry-After": "86400"}, {"message": "come back tomorrow"}),
+    "429-ever": (429, lambda: {"Retry-After": "inf"}, {"message": "never again"}),
+    "403": (403, dict, {"message": "not your model"}),
     "404": (404, dict, {"message": "no such model"}),
     "401": (401, dict, {"message": "wrong key"}),
     "quota": (429, dict, {"message": "no money left", "code": "insufficient_quota"}),

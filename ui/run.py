@@ -7,13 +7,16 @@ import streamlit as st
 
 from ftvp_core.drafts import Keys
 from ftvp_core.jobs.enqueue import enqueue
-from ftvp_core.jobs.progress import RunProgress, run_progress
+from ftvp_core.jobs.progress import ArmProgress, RunProgress, run_progress
 from ftvp_core.report import figures
 from ftvp_core.runs.plan import Plan, estimate
 from ftvp_core.store.store import Store
 from ui import address
+from ui.words import plain
 
 WATCH_EVERY_S = 1.0
+#: Causes of failure named for each candidate, the commonest first.
+CAUSES_SHOWN = 3
 
 
 def limit_input(keys: Keys) -> Decimal | None:
@@ -66,33 +69,84 @@ def watched(store: Store, run_id: str) -> bool:
 
 
 def _show(store: Store, run_id: str, now: RunProgress) -> None:
+    _bar(now)
+    _said(now)
+    rows = [_row(arm) for arm in now.arms]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Progress of each candidate")
+    for arm in now.arms:
+        for cause, times in arm.failures[:CAUSES_SHOWN]:
+            st.caption(plain(f"{arm.name}: {times:,} × {cause}"))
+    for name, log in now.losses.items():
+        if log:
+            st.line_chart(pd.DataFrame(log, columns=["step", f"training loss of {name}"]).set_index("step"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if now.is_live:
+            _live_buttons(store, run_id, now)
+        else:
+            _ended_buttons(store, run_id, now)
+
+
+def _bar(now: RunProgress) -> None:
     share = now.done / now.total if now.total else 0.0
     rate = (
         f", {now.rate_per_s:.3g} a second, {figures.duration(now.left_s)} left" if now.rate_per_s and now.left_s else ""
     )
-    st.progress(min(1.0, share), text=f"{now.phase}: {now.done:,} of {now.total:,}{rate}")
+    st.progress(min(1.0, share), text=plain(f"{now.phase}: {now.done:,} of {now.total:,}{rate}"))
+
+
+def _said(now: RunProgress) -> None:
+    """What there is to know beside the figures."""
     if now.state == "queued":
         st.caption("A worker takes it within a second. If none runs, start one: python -m ftvp_core worker")
-    if now.cause:
-        st.warning(f"Ended {now.state}: {now.cause}. What finished is kept.")
+    if now.paused:
+        st.info("Paused: no call is sent. Its worker keeps what it has loaded, and takes no other run meanwhile.")
+    for cause in now.stopped:
+        st.warning(plain(f"Going on without {cause}"))
+    if now.state == "interrupted":
+        st.warning("Interrupted: the process that worked on it is gone. What finished is kept, as a partial result.")
+    if now.state == "cancelled":
+        st.warning("Cancelled. What finished is kept, as a partial result.")
+    elif now.cause:
+        st.warning(plain(f"Ended {now.state}: {now.cause}. What finished is kept."))
     limit = f" of {figures.dollars(now.limit_usd)}" if now.limit_usd is not None else ""
-    st.caption(
-        f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {figures.dollars(now.reserved_usd)} reserved for calls under way."
+    held = f"{figures.dollars(now.reserved_usd)} reserved for calls under way or of unknown cost"
+    st.caption(plain(f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {held}."))
+
+
+def _row(arm: ArmProgress) -> dict[str, object]:
+    return {
+        "candidate": arm.name,
+        "answered": arm.done - arm.failed,
+        "of": arm.total,
+        "failed": arm.failed,
+        "per s": f"{arm.rate_per_s:.3g}" if arm.rate_per_s is not None else "",
+        "time left": figures.duration(arm.left_s) if arm.left_s is not None else "",
+        "from cache": arm.from_cache,
+        "attempts": arm.attempts,
+        "retries": arm.retries,
+        "spent": figures.dollars(arm.spent_usd) if arm.spent_usd is not None else "",
+        "reserved": figures.dollars(arm.reserved_usd) if arm.reserved_usd else "",
+    }
+
+
+def _live_buttons(store: Store, run_id: str, now: RunProgress) -> None:
+    if now.paused:
+        st.button("Resume", on_click=store.pause, args=(run_id,), kwargs={"paused": False})
+    elif now.can_pause:
+        kept = "No new call after a second; what is loaded stays loaded"
+        st.button("Pause", help=kept, on_click=store.pause, args=(run_id,), kwargs={"paused": True})
+    st.button(
+        "Cancel", help="No new call after a second; what is finished is kept", on_click=store.cancel, args=(run_id,)
     )
-    rows = [(arm.name, arm.done - arm.failed, arm.total, arm.failed) for arm in now.arms]
-    table = pd.DataFrame(rows, columns=["candidate", "answered", "of", "failed"])
-    st.dataframe(table, hide_index=True, alt="Progress of each candidate")
-    for name, log in now.losses.items():
-        if log:
-            st.line_chart(pd.DataFrame(log, columns=["step", f"training loss of {name}"]).set_index("step"))
-    for cause, times in now.failures[:5]:
-        st.caption(f"{times:,} × {cause}")
-    if now.is_live:
-        if st.button("Cancel", help="No new call after a second; what is finished is kept"):
-            store.cancel(run_id)
-    elif now.state != "done":
-        if st.button("Go on with it", help="What is finished isn't sent again"):
-            store.requeue(run_id, enqueued=True)
-            st.rerun()
-    else:
+
+
+def _ended_buttons(store: Store, run_id: str, now: RunProgress) -> None:
+    if now.state != "done" and st.button("Go on", help="What is finished isn't sent again"):
+        store.requeue(run_id, enqueued=True)
+        st.rerun()
+    retry = f"Retry the {now.failed:,} failed rows" if now.failed > 1 else "Retry the failed row"
+    if now.failed and st.button(retry, help="What was answered isn't sent again"):
+        store.requeue(run_id, enqueued=True, failed=True)
+        st.rerun()
+    if now.done:
         st.page_link("pages/4_Compare.py", label="Compare", query_params={address.RUN: run_id})

@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ftvp_core.candidates.lookup import IndexOf, Lookup, open_lookup
 from ftvp_core.candidates.ranking import Index
-from ftvp_core.errors import FtvpError, RunStopped
-from ftvp_core.jobs.watch import Watch
+from ftvp_core.errors import FtvpError, RunStopped, StoreFailed
+from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.plan import Plan, stored_plan
-from ftvp_core.runs.runner import Ended, Opened, Progress, Runner
+from ftvp_core.runs.runner import Ended, Opened, Runner
 from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
@@ -25,15 +26,20 @@ log = logging.getLogger(__name__)
 def execute(store: Store, run_id: str, show: Progress | None = None, concurrency: int | None = None) -> Ended:
     """Run, or go on with, a stored run until it ends; a finished one sends nothing.
 
-    Raises UserError when another living process works on it.
+    Raises UserError when another living process works on it, LeaseLost when one has taken it up meanwhile, RunStopped
+    when its end can't be written: it is left as by a killed process.
     """
     if store.run(run_id).state == "done":
         return Ended("done")
     store.lease(run_id)
     with Watch(store, run_id, show) as watch:
         ended = _until_it_ends(store, run_id, watch, concurrency)
-    store.settle_lost_attempts(run_id)
-    store.finish(run_id, ended.state, ended.cause)
+    with suppress(StoreFailed):  # a resume settles them too
+        store.settle_lost_attempts(run_id)
+    try:
+        store.finish(run_id, ended.state, ended.cause, ended.lag_s)
+    except StoreFailed as error:
+        raise RunStopped(f"run {run_id}: {error}; what finished is kept: make room, then go on with it") from None
     return ended
 
 
@@ -48,7 +54,7 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         opened = Opening(plan, store, run_id, watch).all()
         watch.begin("answering")
         in_flight = concurrency or plan.spec.run.concurrency
-        runner = Runner(plan, opened, store, row, watch.progress, watch.cancelled, in_flight)
+        runner = Runner(plan, opened, store, row, watch, in_flight)
         return asyncio.run(runner.run())
     except KeyboardInterrupt:
         cause = "cancelled"

@@ -1,29 +1,49 @@
 """How far a run is, for those who watch it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row
 
 from ftvp_core.spec import parse
-from ftvp_core.store.store import Store
+from ftvp_core.store.store import RunRow, Store
 
 
 @dataclass(frozen=True, slots=True)
 class ArmProgress:
+    """One candidate. `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
+
+    `failures`: causes of failed attempts and how often each came, the commonest first.
+    """
+
     name: str
-    done: int
-    failed: int
     total: int
+    done: int = 0
+    failed: int = 0
+    from_cache: int = 0
+    rate_per_s: float | None = None
+    left_s: float | None = None
+    attempts: int = 0
+    retries: int = 0
+    spent_usd: Decimal | None = None
+    reserved_usd: Decimal | None = None
+    failures: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it."""
+    """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it.
+
+    `stopped`: providers and models that the run goes on without, each with its cause.
+    """
 
     state: str
     cause: str | None
     phase: str
+    paused: bool
     done: int
     total: int
     rate_per_s: float | None
@@ -32,26 +52,34 @@ class RunProgress:
     reserved_usd: Decimal
     limit_usd: Decimal | None
     arms: Sequence[ArmProgress]
-    failures: Sequence[tuple[str, int]]
+    stopped: Sequence[str]
     losses: dict[str, list[tuple[int, float]]]
 
     @property
     def is_live(self) -> bool:
         return self.state in {"queued", "running"}
 
+    @property
+    def can_pause(self) -> bool:
+        """Training and indexing go on to their end, or are cancelled."""
+        return self.state == "running" and self.phase in {"answering", "paused"}
+
+    @property
+    def failed(self) -> int:
+        return sum(arm.failed for arm in self.arms)
+
 
 def run_progress(store: Store, run_id: str) -> RunProgress:
     """Raises UserError where there is no such run."""
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
-    counts = store.counts(run_id)
     each = store.set_size(run.eval_set) * spec.run.repeats
-    arms = [ArmProgress(arm.name, *counts.get(at, (0, 0)), each) for at, arm in enumerate(spec.arms())]
+    arms = _arms(store, run, [arm.name for arm in spec.arms()], each)
     said = run.progress or {}
+    works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
     fresh = done - (said.get("done_before") or 0)
-    passed = time.time() - said.get("since", time.time())
-    rate = fresh / passed if fresh > 0 and passed > 0 and run.state == "running" else None
+    rate = _rate(fresh, said.get("since")) if works and not run.pause else None
     losses = {
         spec.arms()[at].name: [(int(step), float(loss)) for step, loss in tuning.log]
         for at, tuning in store.tunings(run_id).items()
@@ -59,15 +87,73 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     return RunProgress(
         state=run.state,
         cause=run.cause,
-        phase=said.get("phase", "waiting for a worker") if run.state in {"queued", "running"} else run.state,
-        done=done if run.state == "running" else sum(arm.done for arm in arms),
-        total=total if run.state == "running" and total else each * len(arms),
+        phase=_phase(run),
+        paused=works and run.pause,
+        done=done if works else sum(arm.done for arm in arms),
+        total=total if works and total else each * len(arms),
         rate_per_s=rate,
         left_s=(total - done) / rate if rate else None,
         spent_usd=run.spent_usd,
         reserved_usd=run.reserved_usd,
         limit_usd=run.limit_usd,
         arms=arms,
-        failures=store.failures(run_id),
+        stopped=said.get("stopped", ()) if works else (),
         losses=losses,
     )
+
+
+def _phase(run: RunRow) -> str:
+    if run.state == "queued":
+        return "waiting for a worker"
+    if run.state != "running":
+        return run.state
+    phase = str((run.progress or {}).get("phase", "starting"))
+    return "paused" if run.pause and phase == "answering" else phase
+
+
+def _arms(store: Store, run: RunRow, names: Sequence[str], each: int) -> list[ArmProgress]:
+    since = (run.progress or {}).get("since", 0.0)
+    counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(names))}
+    for at, cause, times in store.failures(run.id):
+        failures[at].append((cause, times))
+    is_answering = run.state == "running" and not run.pause
+    return [
+        ArmProgress(
+            name,
+            each,
+            failures=failures[at],
+            **_done(counts.get(at), each, is_answering),
+            **_sent(attempts.get(at)),
+        )
+        for at, name in enumerate(names)
+    ]
+
+
+def _done(row: Row[Any] | None, each: int, is_answering: bool) -> Mapping[str, Any]:
+    if row is None:
+        return {}
+    rate = _rate(row.fresh, row.fresh_at) if is_answering and row.done < each else None
+    return {
+        "done": row.done,
+        "failed": row.failed,
+        "from_cache": row.from_cache,
+        "rate_per_s": rate,
+        "left_s": (each - row.done) / rate if rate else None,
+    }
+
+
+def _sent(row: Row[Any] | None) -> Mapping[str, Any]:
+    if row is None:
+        return {}
+    return {
+        "attempts": row.attempts,
+        "retries": row.retries,
+        "spent_usd": row.spent,
+        "reserved_usd": row.reserved,
+    }
+
+
+def _rate(done: int, since: float | None) -> float | None:
+    passed = time.time() - since if since is not None else 0.0
+    return done / passed if done > 0 and passed > 0 else None

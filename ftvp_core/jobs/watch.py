@@ -1,16 +1,17 @@
-"""A run's heartbeat: its process lives, this is how far it is, and has anyone asked it to stop?"""
+"""A run's heartbeat: its process lives, this is how far it is, and what does anyone ask of it?"""
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from ftvp_core.runs.runner import Progress
-from ftvp_core.store.store import Store
+from ftvp_core.errors import LeaseLost, StoreFailed
+from ftvp_core.store.store import Asked, Store
 
 BEAT_EVERY_S = 0.5
+
+Progress = Callable[[int, int], None]
 
 
 class Watch:
@@ -22,9 +23,10 @@ class Watch:
         self._run_id = run_id
         self._show = show
         self._progress: dict[str, Any] = {}
-        self._cancelled = threading.Event()
+        self._changing = threading.Lock()
+        self._asked = Asked(cancel=False, pause=False)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -37,29 +39,46 @@ class Watch:
         self._thread.join()
 
     def cancelled(self) -> bool:
-        return self._cancelled.is_set()
+        return self._asked.cancel
+
+    def paused(self) -> bool:
+        return self._asked.pause
 
     def begin(self, phase: str) -> None:
         """A new phase: `training lora`, `indexing`, `answering`."""
-        self._progress = {"phase": phase, "since": time.time(), "done": 0, "total": 0, "done_before": None}
+        with self._changing:
+            self._progress = {"phase": phase, "since": time.time(), "done": 0, "total": 0, "done_before": None}
 
     def progress(self, done: int, total: int) -> None:
         """`done_before`: what an earlier process had finished, so that the rate is of this one alone."""
-        before = self._progress.get("done_before")
-        self._progress = self._progress | {
-            "done": done,
-            "total": total,
-            "done_before": done if before is None else before,
-        }
+        with self._changing:
+            before = self._progress.get("done_before")
+            self._progress |= {"done": done, "total": total, "done_before": done if before is None else before}
         if self._show is not None:
             self._show(done, total)
 
-    def _beat(self) -> None:
+    def stopped(self, causes: Sequence[str]) -> None:
+        """Providers and models that the run goes on without."""
+        with self._changing:
+            self._progress["stopped"] = list(causes)
+
+    def _beats(self) -> None:
         while True:
             try:
-                if self._store.beat(self._run_id, self._progress):
-                    self._cancelled.set()
-            except SQLAlchemyError:  # a full disk: the run itself meets it too, and says so
+                self._beat()
+            except LeaseLost:  # nothing is left to do; whoever writes next meets it too, and says so
+                self._asked = Asked(cancel=True, pause=False)
+                return
+            except StoreFailed:  # a full disk: the run itself meets it too, and says so
                 pass
             if self._ended.wait(BEAT_EVERY_S):
                 return
+
+    def _beat(self) -> None:
+        with self._changing:
+            said = dict(self._progress)
+        asked = self._store.beat(self._run_id, said)
+        if self._asked.pause and not asked.pause:  # the rate is of the time that it worked
+            with self._changing:
+                self._progress |= {"since": time.time(), "done_before": self._progress.get("done")}
+        self._asked = asked

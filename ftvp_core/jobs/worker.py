@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from ftvp_core.errors import UserError
+from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
 from ftvp_core.store.store import Store
 
 log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 0.5
+AFTER_TROUBLE_S = 10.0
 
 
 def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
@@ -28,5 +29,9 @@ def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
             ended = execute(store, run_id)
         except UserError as error:  # another worker was quicker
             log.info("%s", error)
+            continue
+        except RunStopped as error:  # the disk is full, or another took the run up while this one was silent
+            log.info("%s", error)
+            time.sleep(AFTER_TROUBLE_S)
             continue
         log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")

@@ -19,11 +19,14 @@ from ftvp_core.errors import CallFailed
 from ftvp_core.types import Answer, Request, Usage
 
 OPENAI = "https://api.openai.com/v1"
-#: Statuses that no retry and no other row can change: the key or the account is wrong, or the model.
-WRONG_PROVIDER = {401, 402, 403}
-WRONG_MODEL = {404, 405}
+#: Statuses that no retry and no other row can change: the key or the account is wrong, or the model, or the right to
+#: use it (a 403 is often of one model alone).
+WRONG_PROVIDER = {401, 402}
+WRONG_MODEL = {403, 404, 405}
 #: Statuses after which another try may succeed.
 TRANSIENT = {408, 409, 425, 429}
+#: Who asks for a longer wait than a year means never.
+LONGEST_WAIT_S = 366 * 86_400.0
 #: A gateway gave up waiting; what stands behind it may have answered, and billed.
 GATEWAY = {502, 504}
 #: More tokens than this in one request are a server's mistake: as good as no count.
@@ -106,11 +109,11 @@ def retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return min(LONGEST_WAIT_S, max(0.0, float(value)))
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        return min(LONGEST_WAIT_S, max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()))
     except (ValueError, TypeError):
         return None
 

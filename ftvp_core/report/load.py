@@ -1,7 +1,7 @@
 """A stored run, read into a Report: its comparison and its decision, whatever state it is in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,11 +12,12 @@ from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, co
 from ftvp_core.analysis.retrieval import MEASURES, scores
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import from_json
+from ftvp_core.decision.measured import measured_warnings
 from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Tokens
+from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Tokens, Warned
 
 #: What stands for an answer that hasn't been asked for yet.
 NOT_RUN = "not run"
@@ -49,8 +50,16 @@ def load_report(store: Store, run_id: str) -> Report:
     )
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
     decision = decide(comparison, spec.decide, check(eval_set, train_set), structured)
+    decision = replace(decision, warnings=decision.warnings + _measured(store, run, spec, comparison))
     latencies = {arm.name: arm.latency_s[~np.isnan(arm.latency_s)].tolist() for arm in named}
     return Report(run, spec, eval_set, comparison, decision, latencies)
+
+
+def _measured(store: Store, run: RunRow, spec: Spec, comparison: Comparison) -> tuple[Warned, ...]:
+    counts = store.counts(run.id)
+    from_cache = {one.name: counts[at].from_cache for at, one in enumerate(spec.candidates) if at in counts}
+    timed = frozenset(one.name for one in spec.candidates if one.model is not None and one.provider != "local")
+    return measured_warnings(comparison, run.lag_s, from_cache, timed)
 
 
 def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[ArmResults]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from ftvp_core.errors import RunStopped
+from ftvp_core.errors import RunStopped, StoreFailed
 from ftvp_core.store.ledger import Entry, commit
 from ftvp_core.store.store import Store
 
@@ -61,7 +61,7 @@ class Ledger:
                 holds = iter(commit(connection, self._run_id, [entry for entries, _ in waiting for entry in entries]))
             answers: list[list[bool] | RunStopped] = [[next(holds) for _ in entries] for entries, _ in waiting]
         except Exception as error:  # noqa: BLE001, a full disk or a value that no column takes: it is handed on
-            cause = RunStopped(f"the store can't be written ({getattr(error, 'orig', error)})")
+            cause = error if isinstance(error, RunStopped) else StoreFailed(getattr(error, "orig", error))
             answers = [cause for _ in waiting]
         self._loop.call_soon_threadsafe(_resolve, [done for _, done in waiting], answers)
 

@@ -8,45 +8,45 @@ rows stay unfinished, and a resume goes on with them.
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
+
+from sqlalchemy import Row
 
 from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.candidates.prompt import as_json
 from ftvp_core.errors import CallFailed, RunStopped
 from ftvp_core.models import LocalModel, RemoteModel
 from ftvp_core.pricing.prices import machine_cost, reserve
+from ftvp_core.runs.lag import Lag
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.plan import Arm, Plan, cache_key, open_remote
+from ftvp_core.runs.servers import TRIES, Servers
+from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Answer, Request, Usage
 
-#: Tries of one row, over all causes. With 30 % of calls refused, 7 in 100,000 rows use them up.
-TRIES = 8
-#: Back-off: full jitter under a doubling ceiling (AWS Architecture Blog, "Exponential Backoff And Jitter").
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
-#: A provider that asks for a longer wait than this is stopped, visibly.
-LONGEST_RETRY_AFTER_S = 60.0
-#: Rows whose prompts are rendered and looked up in the cache at a time.
-WINDOW = 256
 #: A local model's latency: calls at batch 1, after a warm-up.
 PROBE_N, PROBE_WARM_UP = 20, 3
 ASK_EVERY_S = 0.2
 
-Progress = Callable[[int, int], None]
 
+class Watching(Protocol):
+    """Who watches a run: shown how far it is and what was stopped; asked a few times a second what to do."""
 
-@dataclass(slots=True)
-class Work:
-    unit: Unit
-    request: Request
-    cache_key: str | None = None
+    def progress(self, done: int, total: int, /) -> None: ...
+
+    def stopped(self, causes: Sequence[str], /) -> None: ...
+
+    def cancelled(self) -> bool: ...
+
+    def paused(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -56,20 +56,13 @@ class Settled:
     entries: list[Outcome | ResultRow] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Server:
-    """Rows that failed in a row, and why it was stopped."""
-
-    failed_in_a_row: int = 0
-    stopped: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: done, partial, failed or cancelled; and why, unless done."""
+    """How a run ended: done, partial, failed or cancelled; why, unless done; and its event loop's lag, if measured."""
 
     state: str
     cause: str | None = None
+    lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +75,14 @@ class Opened:
 
 @dataclass
 class Runner:
-    """Runs what is unfinished of a stored run, until it ends. `cancelled` is asked a few times a second."""
+    """Runs what is unfinished of a stored run, until it ends."""
 
     plan: Plan
     opened: Opened
     store: Store
     row: RunRow
-    progress: Progress
-    cancelled: Callable[[], bool]
+    watch: Watching
     concurrency: int
-    _servers: dict[str, Server] = field(default_factory=dict)
     _stopped: str | None = None
     _under_way: int = 0
     _done: int = 0
@@ -102,10 +93,13 @@ class Runner:
         self._tried = self.store.tried(self.row.id)
         self._done = len(self._finished)
         self._settled = asyncio.Event()
-        self.progress(self._done, self._total)
+        self._going = asyncio.Event()
+        self._lag = Lag()
+        self._servers = Servers(self.concurrency)
+        self.watch.progress(self._done, self._total)
         cancelled = False
         async with Ledger(self.store, self.row.id) as self._ledger:
-            watch = asyncio.create_task(self._watch(asyncio.current_task()))
+            watch = asyncio.create_task(self._heed(asyncio.current_task()))
             try:
                 await self._run_local()
                 await self._run_remote()
@@ -122,26 +116,35 @@ class Runner:
         spec = self.plan.spec
         return len(self.plan.arms) * len(self.plan.sources.eval_set.examples) * spec.run.repeats
 
-    async def _watch(self, work: "asyncio.Task[object] | None") -> None:
-        while not self.cancelled():
+    async def _heed(self, work: "asyncio.Task[object] | None") -> None:
+        """Do what is asked of the run: pause, go on, cancel."""
+        while not self.watch.cancelled():
+            if self.watch.paused():
+                self._going.clear()
+            else:
+                self._going.set()
             await asyncio.sleep(ASK_EVERY_S)
         if work is not None:
             work.cancel()
 
     def _ended(self, cancelled: bool) -> Ended:
-        answered = {row.arm for row in self.store.results(self.row.id, texts=False) if row.answered}
-        causes = [f"{name}: {server.stopped}" for name, server in self._servers.items() if server.stopped]
+        rows = self.store.results(self.row.id, texts=False)
+        answered = {row.arm for row in rows if row.answered}
+        causes = self._servers.causes
         causes += [self._stopped] if self._stopped else []
-        causes += [
-            f"{arm.candidate.name}: no call was answered"
-            for at, arm in enumerate(self.plan.arms)
-            if at not in answered and not causes
-        ]
-        if cancelled:
-            return Ended("cancelled", "cancelled")
         if not causes:
-            return Ended("done", None)
-        return Ended("partial" if answered else "failed", "; ".join(causes))
+            for at, arm in enumerate(self.plan.arms):
+                said = Counter(row.error for row in rows if row.arm == at).most_common(1)
+                if at not in answered:
+                    causes.append(
+                        f"{arm.candidate.name}: no call was answered ({said[0][0] if said else 'none was sent'})"
+                    )
+        lag_s = self._lag.p95_s
+        if cancelled:
+            return Ended("cancelled", "cancelled", lag_s)
+        if not causes:
+            return Ended("done", None, lag_s)
+        return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
 
     # Units
 
@@ -177,6 +180,7 @@ class Runner:
             model = await asyncio.to_thread(self.opened.open_local, at)
             batch = [first, *islice(units, model.batch_size - 1)]
             while batch:
+                await self._going.wait()
                 await self._run_batch(model, await asyncio.to_thread(self._works, batch))
                 batch = list(islice(units, model.batch_size))
             if model.works:
@@ -193,6 +197,8 @@ class Runner:
         entries: list[Outcome | ResultRow] = []
         for work, intent, answer in zip(batch, intents, answers, strict=True):
             if isinstance(answer, str):
+                if model.works:
+                    entries.append(Outcome(intent, "refused", cost_usd=Decimal(0), cause=answer))
                 entries.append(_failed(work, answer, transient=False))
                 continue
             cost = answer.cost_usd
@@ -222,63 +228,50 @@ class Runner:
         if not arms:
             return
         models = {at: open_remote(self.plan.arms[at], self.plan.spec) for at in arms}
-        windows = self._windows(arms, models)
-        waiting: list[Work] = []
+        feed = Feed(self._windows(arms, models), self._keep_cached)
 
         async def work() -> None:
             answered = Settled()
             try:
-                while True:
-                    if not waiting:
-                        waiting.extend(reversed(next(windows, [])))
-                    if not waiting:
-                        break
-                    one = waiting.pop()
-                    if not self._is_stopped(self.plan.arms[one.unit.arm]):
-                        await self._answer(one, models[one.unit.arm], answered)
+                while (one := await feed.next()) is not None:
+                    await self._answer(one, models[one.unit.arm], answered)
             finally:  # whatever ends it, what was answered was billed
                 await self._write(answered)
 
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._lag, asyncio.TaskGroup() as group:
                 for _ in range(min(self.concurrency, self._total - self._done)):
                     group.create_task(work())
-        except* RunStopped as stops:
-            raise stops.exceptions[0] from None
+        except ExceptionGroup as failed:  # one cause, as raised: all else was ended by it
+            raise failed.exceptions[0] from None
         finally:
+            await feed.close()
             for model in models.values():
                 await model.close()
 
-    def _windows(self, arms: Sequence[int], models: dict[int, RemoteModel]) -> Iterator[list[Work]]:
-        """Unfinished work, rendered; what the cache already has is finished on the way."""
+    def _windows(self, arms: Sequence[int], models: Mapping[int, RemoteModel]) -> Iterator[Window]:
+        """Unfinished work, rendered, and what the cache has of it. Runs in threads: it changes nothing."""
         units = self._units(arms)
         while chunk := list(islice(units, WINDOW)):
-            window = self._works(chunk)
-            if self.plan.spec.run.cache:
-                for work in window:
-                    work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
-                window = self._without_cached(window)
-            if window:
-                yield window
-
-    def _without_cached(self, window: Sequence[Work]) -> list[Work]:
-        keys = [work.cache_key for work in window if work.cache_key]
-        cached = self.store.cached(keys, before=self.row.created_at)
-        hits: list[ResultRow] = []
-        missed = []
-        for work in window:
-            row = cached.get(work.cache_key or "")
-            if row is None:
-                missed.append(work)
+            works = self._works(chunk)
+            if not self.plan.spec.run.cache:
+                yield Window(works, ())
                 continue
-            usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
-            answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
-            price = self.plan.arms[work.unit.arm].price
-            hits.append(self._answered(work, answer, price.cost(usage) if price else None) | {"from_cache": True})
-        if hits:
-            self.store.keep_results(self.row.id, hits)
-            self._count(len(hits))
-        return missed
+            for work in works:
+                work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
+            found = self.store.cached([work.cache_key for work in works if work.cache_key], self.row.created_at)
+            cached = [self._from_cache(work, found[work.cache_key]) for work in works if work.cache_key in found]
+            yield Window([work for work in works if work.cache_key not in found], cached)
+
+    def _from_cache(self, work: Work, row: Row[Any]) -> ResultRow:
+        """An earlier answer, graded anew; with the latency that was measured then, and marked."""
+        usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
+        answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
+        price = self.plan.arms[work.unit.arm].price
+        return self._answered(work, answer, price.cost(usage) if price else None) | {"from_cache": True}
+
+    async def _keep_cached(self, rows: Sequence[ResultRow]) -> None:
+        await self._write(Settled(list(rows)))
 
     async def _answer(self, work: Work, model: RemoteModel, answered: Settled) -> None:
         """One row: try until it is answered, used up, or its provider or model is stopped.
@@ -289,6 +282,8 @@ class Runner:
         most = reserve(arm.price, as_json(work.request.messages), work.request.max_tokens) if arm.price else Decimal(0)
         for try_ in range(1, TRIES + 1):
             intent = await self._intend(work.unit, most, answered)
+            if intent is None:
+                return
             try:
                 answer = await model.answer(work.request, self.plan.spec.run.timeout_s)
             except CallFailed as failure:
@@ -296,10 +291,8 @@ class Runner:
                 if wait_s is None:
                     return
                 await asyncio.sleep(wait_s)
-                if self._is_stopped(arm):
-                    return
             else:
-                self._server(arm.candidate.provider).failed_in_a_row = 0
+                self._servers.answered(arm.candidate)
                 cost = arm.price.cost(answer.usage) if arm.price else None
                 outcome = Outcome(intent, "answered", answer.usage, cost, answer.latency_s)
                 answered.entries += [outcome, self._answered(work, answer, cost)]
@@ -308,33 +301,31 @@ class Runner:
     async def _note_failure(self, work: Work, intent: Intent, failure: CallFailed, try_: int) -> float | None:
         """Settle a failed try; seconds until the next one, or None when there is none."""
         arm = self.plan.arms[work.unit.arm]
-        candidate = arm.candidate
-        wait_s = _wait(failure, try_)
-        too_long = wait_s > LONGEST_RETRY_AFTER_S
-        stops = too_long or failure.stops is not None
-        gives_up = not stops and (not failure.retry or try_ == TRIES)
-        failed = _failed(work, str(failure), transient=failure.retry) if gives_up else None
-        await self._write(Settled([_failed_outcome(intent, failure, arm), *([failed] if failed else [])]))
-        server = self._server(candidate.model if failure.stops == "model" else candidate.provider)
-        if stops:
-            asks = f" (asks to wait {wait_s:.0f} s)" if too_long else ""
-            server.stopped = server.stopped or f"stopped after {failure}{asks}"
-        elif gives_up:
-            # As many failed rows one after another as run side by side: the provider is down.
-            server.failed_in_a_row += 1
-            if server.failed_in_a_row >= max(self.concurrency, TRIES):
-                said = f"stopped after {server.failed_in_a_row} failed rows in a row ({failure})"
-                server.stopped = server.stopped or said
-        return None if stops or gives_up else wait_s
+        wait_s, is_failed = self._servers.failed(arm.candidate, failure, try_)
+        done = Settled([_failed_outcome(intent, failure, arm)])
+        if is_failed:
+            done.entries.append(_failed(work, str(failure), transient=failure.retry))
+        await self._write(done)
+        if wait_s is None:
+            self.watch.stopped(self._servers.causes)
+        return wait_s
 
-    async def _intend(self, unit: Unit, most: Decimal, answered: Settled) -> Intent:
-        """Commit the intent to send, with what waits. Waits for budget that others hold; RunStopped when no one does."""
-        intent = Intent(unit, self._next_attempt(unit), most, time.time())
+    async def _intend(self, unit: Unit, most: Decimal, answered: Settled) -> Intent | None:
+        """Commit the intent to send, with what waits; None when its provider or model is stopped.
+
+        Waits while the run is paused, and for budget that others hold; RunStopped when no one does.
+        """
         while True:
+            if not self._going.is_set():
+                await self._write(answered)
+                await self._going.wait()
+            if self._servers.is_stopped(self.plan.arms[unit.arm].candidate):
+                return None
             if self._stopped:  # said by another worker: an intent from here on would be committed and never sent
                 raise RunStopped(self._stopped)
             settled = self._settled  # taken before the write, so that what settles during it is seen
             self._under_way += 1
+            intent = Intent(unit, self._next_attempt(unit), most, time.time())
             if await self._write(answered, intent):
                 return intent
             self._under_way -= 1
@@ -364,16 +355,9 @@ class Runner:
     def _next_attempt(self, unit: Unit) -> int:
         return self._tried.get(unit, 0) + 1
 
-    def _server(self, name: str | None) -> Server:
-        """A provider's health, or one model's, by `provider` or `provider/model`."""
-        return self._servers.setdefault(name or "", Server())
-
-    def _is_stopped(self, arm: Arm) -> bool:
-        return any(self._server(name).stopped for name in (arm.candidate.provider, arm.candidate.model))
-
     def _count(self, results: int) -> None:
         self._done += results
-        self.progress(self._done, self._total)
+        self.watch.progress(self._done, self._total)
 
     def _answered(self, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
         example = self.plan.sources.eval_set.examples[work.unit.example]
@@ -420,13 +404,3 @@ def _failed_outcome(intent: Intent, failure: CallFailed, arm: Arm) -> Outcome:
     cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else arm.price.cost(usage) if arm.price else None
     state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
     return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
-
-
-def _wait(failure: CallFailed, try_: int) -> float:
-    """Seconds until the next try: what the server asked for, else a doubling back-off, both with jitter.
-
-    The jitter doubles too: a server with room for half of what is in flight asks everyone for the same short wait.
-    """
-    if failure.retry_after_s is not None:
-        return failure.retry_after_s + random.uniform(0, min(LONGEST_WAIT_S, 0.05 * 2**try_))
-    return random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**try_))

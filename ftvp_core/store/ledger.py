@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from ftvp_core.errors import LeaseLost
+from ftvp_core.store.owner import owner
 from ftvp_core.store.schema import attempts, results, runs
 from ftvp_core.types import NO_USAGE, Usage
 
@@ -74,11 +76,18 @@ _COMPLETE = (
 
 
 def commit(connection: Connection, run_id: str, entries: Sequence[Entry]) -> list[bool]:
-    """Write all entries; for each, whether it holds. Only an Intent can be turned down: no budget is left."""
+    """Write all entries; for each, whether it holds. Only an Intent can be turned down: no budget is left.
+
+    Raises LeaseLost, and writes nothing, when the run isn't this process's any more.
+    """
     outcomes = [entry for entry in entries if isinstance(entry, Outcome)]
     money = connection.execute(
-        select(runs.c.limit_usd, runs.c.spent_usd, runs.c.reserved_usd).where(runs.c.id == run_id).with_for_update()
+        select(runs.c.owner, runs.c.limit_usd, runs.c.spent_usd, runs.c.reserved_usd)
+        .where(runs.c.id == run_id)
+        .with_for_update()
     ).one()
+    if money.owner != owner():
+        raise LeaseLost(run_id)
     spent, reserved = money.spent_usd, money.reserved_usd
     for outcome in outcomes:
         if outcome.cost_usd is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.errors import FtvpError, StoreFailed, UserError
 from ftvp_core.store.schema import HEAD, metadata
 from ftvp_core.store.store import Store
 
@@ -36,10 +36,9 @@ def open_store(url: str | None = None) -> Store:
         _prepare_sqlite(engine)
     try:
         _bring_up_to_date(engine)
-    except DBAPIError as error:
-        raise UserError(
-            "the store", f"can't be opened ({error.orig})", "check FTVP_HOME and FTVP_DATABASE_URL"
-        ) from None
+    except (DBAPIError, StoreFailed) as error:
+        cause = getattr(error, "orig", error)
+        raise UserError("the store", f"can't be opened ({cause})", "check FTVP_HOME and FTVP_DATABASE_URL") from None
     return Store(engine)
 
 

@@ -19,10 +19,11 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData()
 
@@ -76,7 +77,9 @@ runs = Table(
     Column("enqueued", Boolean, nullable=False),  # a worker may take it; the command line's runs are its own
     Column("request_key", String(64), unique=True),  # the form that asked for it: a double click is one run
     Column("cancel", Boolean, nullable=False),  # someone asked to stop it
-    Column("progress", JSON),  # what its process says of itself: phase, done, total
+    Column("progress", JSON),  # what its process says of itself: phase, done, total, stopped
+    Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
+    Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
 )
 
 # One request as it was billed: written before it is sent, completed after.

@@ -6,29 +6,30 @@ may lose the last commits, never the database's integrity.
 
 import gzip
 import hashlib
-import os
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
     Engine,
     Integer,
     Row,
+    case,
     cast,
     delete,
     func,
     select,
     update,
 )
+from sqlalchemy.exc import OperationalError
 
-from ftvp_core.errors import UserError
+from ftvp_core.errors import LeaseLost, StoreFailed, UserError
+from ftvp_core.store.owner import is_dead, owner
 from ftvp_core.store.schema import attempts, datasets, drafts, probes, results, runs, shares, tunings
 
 #: A run whose process hasn't beaten for this long is interrupted.
@@ -60,6 +61,15 @@ class RunRow:
     enqueued: bool
     cancel: bool
     progress: Mapping[str, Any] | None
+    pause: bool
+    lag_s: float | None
+
+
+class Asked(NamedTuple):
+    """What others ask of the process that works on a run."""
+
+    cancel: bool
+    pause: bool
 
 
 class Store:
@@ -68,12 +78,27 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start, so that what it read still holds."""
-        with self.engine.connect() as connection:
-            if self.engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        """A transaction that holds the write lock from its start, so that what it read still holds.
+
+        Raises StoreFailed where the database can't take it, whatever it is.
+        """
+        try:
+            with self.engine.connect() as connection:
+                if self.engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+        except OperationalError as error:
+            raise StoreFailed(error.orig) from None
+
+    @contextmanager
+    def _holding(self, run_id: str) -> Iterator[Connection]:
+        """`writing` for the process that works on the run. Raises LeaseLost when it isn't this one."""
+        with self.writing() as connection:
+            held_by = select(runs.c.owner).where(runs.c.id == run_id).with_for_update()
+            if connection.execute(held_by).scalar_one() != owner():
+                raise LeaseLost(run_id)
             yield connection
-            connection.commit()
 
     # Runs
 
@@ -141,13 +166,15 @@ class Store:
             return [_run_row(row) for row in connection.execute(newest)]
 
     def lease(self, run_id: str) -> None:
-        """Take a run for this process. Raises UserError while another, living one works on it."""
+        """Take a queued or interrupted run for this process. Raises UserError where another was quicker."""
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
             if row.state == "running" and _state(row) == "running" and row.owner != owner():
                 raise UserError(
                     f"run {run_id}", f"is being worked on by process {row.owner}", "wait for it, or stop it"
                 )
+            if row.state not in {"queued", "running"}:
+                raise UserError(f"run {run_id}", f"is {row.state}", "go on with it first")
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id)
@@ -165,40 +192,56 @@ class Store:
             rows = connection.execute(oldest).all()
         return next((str(row.id) for row in rows if _state(row) in {"queued", "interrupted"}), None)
 
-    def beat(self, run_id: str, progress: Mapping[str, Any]) -> bool:
-        """Say that the run's process lives, and how far it is; returns whether someone asked to cancel."""
-        with self.writing() as connection:
+    def beat(self, run_id: str, progress: Mapping[str, Any]) -> Asked:
+        """Say that the run's process lives, and how far it is; returns what others ask of it. Raises LeaseLost."""
+        with self._holding(run_id) as connection:
             one = runs.c.id == run_id
             connection.execute(update(runs).where(one).values(beat_at=time.time(), progress=dict(progress)))
-            return bool(connection.execute(select(runs.c.cancel).where(one)).scalar_one())
+            asked = connection.execute(select(runs.c.cancel, runs.c.pause).where(one)).one()
+            return Asked(cancel=asked.cancel, pause=asked.pause)
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop. One that nobody works on is cancelled at once."""
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
             idle = _state(row) in {"queued", "interrupted"}
-            ended = {"state": "cancelled", "cause": "cancelled", "finished_at": time.time()} if idle else {}
+            ended: dict[str, Any] = {}
+            if idle:
+                ended = {"state": "cancelled", "cause": "cancelled", "finished_at": time.time(), "owner": None}
             if row.state in {"queued", "running"}:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(cancel=True, **ended))
 
-    def requeue(self, run_id: str, *, enqueued: bool) -> None:
-        """Make a run that ended early queued again: for a worker, or for this process.
+    def pause(self, run_id: str, *, paused: bool) -> None:
+        """Ask a run to send nothing, or to go on. Its process keeps it, with whatever it has loaded."""
+        with self.writing() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(pause=paused))
 
-        Its rows that failed where another try may succeed are forgotten; their attempts stay in the ledger.
+    def requeue(self, run_id: str, *, enqueued: bool, failed: bool = False) -> None:
+        """Make a run that ended early, or was left by its process, queued again: for a worker, or for this process.
+
+        Its rows that failed where another try may succeed are forgotten, their attempts stay in the ledger; with
+        `failed` all rows that failed are, and a finished run begins again for them.
         """
         with self.writing() as connection:
-            ended = runs.c.state.in_(("partial", "failed", "cancelled"))
-            again = update(runs).where(runs.c.id == run_id, ended)
-            if connection.execute(again.values(enqueued=enqueued, cancel=False, state="queued")).rowcount:
-                connection.execute(delete(results).where(results.c.run_id == run_id, results.c.transient))
+            row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
+            if _state(row) not in {"interrupted", "partial", "failed", "cancelled", *(("done",) if failed else ())}:
+                return
+            again = {"state": "queued", "cancel": False, "pause": False, "owner": None, "enqueued": enqueued}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(again))
+            forgotten = results.c.output.is_(None) if failed else results.c.transient
+            connection.execute(delete(results).where(results.c.run_id == run_id, forgotten))
 
-    def finish(self, run_id: str, state: str, cause: str | None) -> None:
-        with self.writing() as connection:
-            connection.execute(
-                update(runs)
-                .where(runs.c.id == run_id)
-                .values(state=state, cause=cause, finished_at=time.time(), owner=None)
-            )
+    def finish(self, run_id: str, state: str, cause: str | None, lag_s: float | None = None) -> None:
+        """The end of a run that this process works on. Of several lags, over resumes, the largest is kept.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
+            one = runs.c.id == run_id
+            before = connection.execute(select(runs.c.lag_s).where(one)).scalar_one()
+            lag_s = max((lag for lag in (before, lag_s) if lag is not None), default=None)
+            ended = {"state": state, "cause": cause, "finished_at": time.time(), "owner": None, "lag_s": lag_s}
+            connection.execute(update(runs).where(one).values(ended))
 
     def set_limit(self, run_id: str, limit_usd: Decimal) -> None:
         with self.writing() as connection:
@@ -300,8 +343,11 @@ class Store:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(counted)}
 
     def settle_lost_attempts(self, run_id: str) -> None:
-        """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held."""
-        with self.writing() as connection:
+        """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
             connection.execute(
                 update(attempts)
                 .where(attempts.c.run_id == run_id, attempts.c.state == "sent")
@@ -322,18 +368,18 @@ class Store:
                 found.update({row.cache_key: row for row in connection.execute(matching)})
         return found
 
-    def keep_results(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        with self.writing() as connection:
-            connection.execute(results.insert(), [{"run_id": run_id, **row} for row in rows])
-
     def keep_probe(self, run_id: str, arm: int, latency_s: Sequence[float]) -> None:
-        with self.writing() as connection:
+        """Raises LeaseLost."""
+        with self._holding(run_id) as connection:
             connection.execute(delete(probes).where(probes.c.run_id == run_id, probes.c.arm == arm))
             connection.execute(probes.insert().values(run_id=run_id, arm=arm, latency_s=list(latency_s)))
 
     def keep_tuning(self, run_id: str, arm: int, **values: Any) -> None:
-        """Insert or update what is known of an arm's training: adapter, rows, seconds, cost_usd, log."""
-        with self.writing() as connection:
+        """Insert or update what is known of an arm's training: adapter, rows, seconds, cost_usd, log.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
             one = (tunings.c.run_id == run_id) & (tunings.c.arm == arm)
             if connection.execute(update(tunings).where(one).values(**values)).rowcount == 0:
                 connection.execute(tunings.insert().values(run_id=run_id, arm=arm, **values))
@@ -348,23 +394,52 @@ class Store:
             rows = connection.execute(select(probes.c.arm, probes.c.latency_s).where(probes.c.run_id == run_id))
             return {row.arm: row.latency_s for row in rows}
 
-    def counts(self, run_id: str) -> dict[int, tuple[int, int]]:
-        """Results so far, and how many of them failed, by arm."""
-        failed = func.sum(cast(results.c.output.is_(None), Integer))
-        counted = select(results.c.arm, func.count(), failed).where(results.c.run_id == run_id).group_by(results.c.arm)
-        with self.engine.connect() as connection:
-            return {row[0]: (row[1], row[2]) for row in connection.execute(counted)}
-
-    def failures(self, run_id: str) -> list[tuple[str, int]]:
-        """Causes of failed attempts and how often each came, the commonest first."""
-        causes = (
-            select(attempts.c.cause, func.count())
-            .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None))
-            .group_by(attempts.c.cause)
-            .order_by(func.count().desc())
+    def counts(self, run_id: str, since: float = 0.0) -> dict[int, Row[Any]]:
+        """By arm, of its results so far: `done`, `failed`, `from_cache`; and `fresh`, asked since `since`, and the
+        first of those (`fresh_at`)."""
+        is_fresh = (results.c.at >= since) & ~results.c.from_cache
+        counted = (
+            select(
+                results.c.arm,
+                func.count().label("done"),
+                func.sum(cast(results.c.output.is_(None), Integer)).label("failed"),
+                func.sum(cast(results.c.from_cache, Integer)).label("from_cache"),
+                func.sum(cast(is_fresh, Integer)).label("fresh"),
+                func.min(case((is_fresh, results.c.at))).label("fresh_at"),
+            )
+            .where(results.c.run_id == run_id)
+            .group_by(results.c.arm)
         )
         with self.engine.connect() as connection:
-            return [(row[0], row[1]) for row in connection.execute(causes)]
+            return {row.arm: row for row in connection.execute(counted)}
+
+    def attempt_counts(self, run_id: str) -> dict[int, Row[Any]]:
+        """By arm: `attempts` sent, how many of them were `retries`, dollars known to be `spent` and still `reserved`."""
+        open_usd = case((attempts.c.cost_usd.is_(None), attempts.c.reserve_usd))
+        counted = (
+            select(
+                attempts.c.arm,
+                func.count().label("attempts"),
+                func.sum(cast(attempts.c.attempt > 1, Integer)).label("retries"),
+                func.sum(attempts.c.cost_usd).label("spent"),
+                func.sum(open_usd).label("reserved"),
+            )
+            .where(attempts.c.run_id == run_id, attempts.c.state != "unsent")
+            .group_by(attempts.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return {row.arm: row for row in connection.execute(counted)}
+
+    def failures(self, run_id: str) -> list[tuple[int, str, int]]:
+        """Arms, causes of their failed attempts, and how often each came, the commonest first."""
+        causes = (
+            select(attempts.c.arm, attempts.c.cause, func.count())
+            .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None))
+            .group_by(attempts.c.arm, attempts.c.cause)
+            .order_by(func.count().desc(), attempts.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
 
     def results(self, run_id: str, *, texts: bool = True) -> list[Row[Any]]:
         """Every result, by arm, example and repeat. Without `texts` the outputs are left in the database."""
@@ -399,31 +474,11 @@ class Store:
             return list(connection.execute(sums))
 
 
-def owner() -> str:
-    """This process, told apart from a later one with the same number."""
-    import psutil
-
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def _is_dead(name: str | None) -> bool:
-    """Whether an owner is known to be gone: its process was on this machine and no longer runs."""
-    import psutil
-
-    host, pid, started = (name or "::").rsplit(":", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
-    except psutil.Error:
-        return True
-
-
 def _state(row: Row[Any]) -> str:
     if row.state != "running":
         return str(row.state)
     silent = row.beat_at is None or time.time() - row.beat_at > BEAT_LIMIT_S
-    return "interrupted" if silent or _is_dead(row.owner) else "running"
+    return "interrupted" if silent or is_dead(row.owner) else "running"
 
 
 def _run_row(row: Row[Any]) -> RunRow:

@@ -1,6 +1,10 @@
 """What is reported is what was true, what was served and what was billed."""
 
+import json
+import sqlite3
 import time
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -83,7 +87,8 @@ def test_a_single_failed_row_ends_nothing(project: Project) -> None:
     [
         ("f401", "wrong key", 8 + 1),
         ("quota", "no money left", 8 + 1),
-        ("f429_day", "asks to wait", 8 + 1),
+        ("f429_day", "parked: asks to wait 86,4", 8 + 1),
+        ("f429_ever", "parked: asks to wait 31,6", 8 + 1),
         ("f429", "429", 60 * 8),
     ],
 )
@@ -114,12 +119,17 @@ def test_a_stopped_run_goes_on_when_the_provider_is_back(project: Project) -> No
 def test_a_second_run_is_the_caches_and_a_changed_prompt_is_not(project: Project) -> None:
     with fault_server() as served:
         project.write(served)
-        first = project.run()[1]["candidates"][0]
-        second = project.run()[1]["candidates"][0]
+        report = project.run()[1]
+        (first,) = report["candidates"]
+        assert "from-cache" not in [one["id"] for one in report["decision"]["warnings"]]
+        report = project.run()[1]
+        (second,) = report["candidates"]
         assert served.requests == 60
         assert (second["attempts"], second["cost_usd"], second["tokens"]["input"]) == (0, 0, 0)
         for key in ("accuracy", "interval", "cost_per_1k_usd", "latency_s", "n_scored"):
             assert second[key] == first[key]
+        (cached,) = [one for one in report["decision"]["warnings"] if one["id"] == "from-cache"]
+        assert cached["message"].startswith("m: 60 of 60 answers came from the cache")
         project.edit(run={"concurrency": 8, "max_cost_usd": 5, "cache": False})
         project.run()
         assert served.requests == 120
@@ -129,13 +139,85 @@ def test_a_second_run_is_the_caches_and_a_changed_prompt_is_not(project: Project
         assert served.requests == 180
 
 
-def test_a_misspelled_model_stops_its_own_candidate_alone(project: Project) -> None:
+@pytest.mark.parametrize(("fault", "said"), [("missing_model", "no such model"), ("forbidden_model", "not your model")])
+def test_a_model_that_is_missing_or_not_allowed_stops_its_own_candidate_alone(
+    project: Project, fault: str, said: str
+) -> None:
     with fault_server() as served:
-        served.faults.missing_model = "misspelled"
-        project.write(served, models={"misspelled": PRICE, "m": PRICE})
+        setattr(served.faults, fault, "wrong")
+        project.write(served, models={"wrong": PRICE, "m": PRICE})
         status, report, error = project.run()
-    misspelled, good = report["candidates"]
+    wrong, good = report["candidates"]
     assert (status, report["state"]) == (2, "partial")
-    assert "sim/misspelled" in error and "no such model" in error
-    assert misspelled["attempts"] <= 8 + 1 and misspelled["accuracy"] is None
+    assert "sim/wrong: stopped after HTTP 40" in error and said in error
+    assert wrong["attempts"] <= 8 + 1 and wrong["accuracy"] is None
     assert (good["n_scored"], good["accuracy"]) == (60, truth("m"))
+
+
+def test_where_no_call_was_answered_the_commonest_cause_is_named(project: Project) -> None:
+    with fault_server(f400=0.9, null=0.1) as served:
+        project.write(served, n=7)
+        status, report, error = project.run()
+    assert (status, report["state"]) == (2, "failed")
+    assert "m: no call was answered (HTTP 400: this row is too long)" in error
+
+
+def test_a_provider_that_asks_for_a_day_is_parked_and_the_run_goes_on_without_it_and_later_with_it(
+    project: Project,
+) -> None:
+    with fault_server(f429_day=1.0) as away, fault_server() as here:
+        project.write(here, models={"m": PRICE})
+        project.edit(
+            providers={"sim": {"base_url": here.url}, "away": {"base_url": away.url}},
+            prices={"sim/m": PRICE, "away/m": PRICE},
+            candidates=[
+                {"name": name, "model": f"{name}/m", "prompt": {"user": "{question}"}} for name in ("away", "sim")
+            ],
+        )
+        status, report, error = project.run()
+        tomorrow = datetime.fromtimestamp(time.time() + 86_400, UTC)
+        assert (status, report["state"], away.requests <= 8 + 1) == (2, "partial", True)
+        assert f"away: parked: asks to wait 86,400 s, until {tomorrow:%Y-%m-%d}" in error
+        assert [one["n_scored"] for one in report["candidates"]] == [0, 60]
+        away.faults.shares = {}
+        status, report, _ = project.run("--resume", project.newest()[0])
+    assert (status, here.requests) == (0, 60)
+    assert [one["accuracy"] for one in report["candidates"]] == [truth("m"), truth("m")]
+
+
+def test_rows_are_asked_in_the_files_order_over_many_windows_and_what_the_cache_has_is_left_out(
+    project: Project,
+) -> None:
+    with fault_server(latency_s=0) as served:
+        project.write(served, n=300, models={"a": PRICE, "b": PRICE}, concurrency=1)
+        project.edit(eval_set={"path": "eval.jsonl", "limit": 150, "seed": 1})
+        assert project.run()[0] == 0
+        first = list(served.asked)
+        project.edit(eval_set={"path": "eval.jsonl"})
+        status, report, _ = project.run()
+    assert (status, len(first), len(served.asked)) == (0, 300, 600)
+    expected = [question for at in range(300) if (question := f"[ex-{at}] right?") not in first for _ in "ab"]
+    assert served.asked[300:] == expected
+    assert [one["accuracy"] for one in report["candidates"]] == [truth("a", 300), truth("b", 300)]
+    assert [one["n_scored"] for one in report["candidates"]] == [300, 300]
+    (a, b) = [one["message"] for one in report["decision"]["warnings"] if one["id"] == "from-cache"]
+    assert a.startswith("a: 150 of 300 answers came from the cache") and b.startswith("b: 150 of 300")
+
+
+@pytest.mark.parametrize(("lag_ms", "warned"), [(0.01, False), (40, True)])
+def test_a_latency_that_a_busy_machine_measured_is_marked(project: Project, lag_ms: float, warned: bool) -> None:
+    with fault_server(latency_s=0.05) as served:
+        project.write(served)
+        project.run()
+    run_id, _ = project.newest()
+    with closing(sqlite3.connect(project.folder / "home" / "ftvp.db")) as connection, connection:
+        ((measured,),) = connection.execute("SELECT lag_s FROM runs")
+        connection.execute("UPDATE runs SET lag_s = ?", (lag_ms / 1000,))
+    assert 0 < measured < 10
+    again = project.folder / "again.json"
+    assert project.call("export", run_id, "--json", str(again)).returncode == 0
+    said = [
+        one["message"] for one in json.loads(again.read_text())["decision"]["warnings"] if one["id"] == "busy-machine"
+    ]
+    assert len(said) == warned
+    assert all("its own lag was 40 ms of " in one for one in said)

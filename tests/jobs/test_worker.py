@@ -69,7 +69,7 @@ def start(store: Store, draft_id: str) -> str:
     return enqueue(store, draft_id, plan_draft(draft_keys(store, draft_id)))
 
 
-def until(condition: Callable[[], bool], within_s: float = 30) -> None:
+def until(condition: Callable[[], bool], within_s: float = 60) -> None:
     limit = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < limit, "it didn't come about in time"
@@ -136,6 +136,48 @@ def test_cancel_stops_new_calls_within_a_second_and_keeps_what_is_finished(
     assert len(store.finished(run_id)) == ROWS
 
 
+def test_pause_sends_nothing_and_loses_nothing_until_it_is_taken_back(
+    store: Store, server: Served, worker: Callable[[], object]
+) -> None:
+    run_id = start(store, a_draft(store, server))
+    worker()
+    until(lambda: len(store.finished(run_id)) > 10)
+    store.pause(run_id, paused=True)
+    time.sleep(1.0)
+    asked = len(server.asked)
+    time.sleep(0.7)
+    now = run_progress(store, run_id)
+    assert (now.state, now.phase, now.paused, now.rate_per_s) == ("running", "paused", True, None)
+    assert len(server.asked) == asked == now.arms[0].done < ROWS  # all that was answered is committed
+    store.pause(run_id, paused=False)
+    until(lambda: run_progress(store, run_id).rate_per_s is not None)
+    until(lambda: store.run(run_id).state == "done")
+    assert len(server.asked) == ROWS
+
+
+def test_a_paused_run_whose_worker_is_killed_stays_paused_with_the_next_and_can_be_cancelled(
+    store: Store, server: Served, worker: Callable[[], "subprocess.Popen[bytes]"]
+) -> None:
+    run_id = start(store, a_draft(store, server))
+    first = worker()
+    until(lambda: len(store.finished(run_id)) > 10)
+    store.pause(run_id, paused=True)
+    time.sleep(1.0)
+    first.kill()
+    first.wait()
+    assert store.run(run_id).state == "interrupted"
+    asked = len(server.asked)
+    worker()
+    until(lambda: run_progress(store, run_id).phase == "paused")
+    time.sleep(0.7)
+    assert len(server.asked) == asked
+    store.cancel(run_id)
+    until(lambda: store.run(run_id).state == "cancelled")
+    store.requeue(run_id, enqueued=True)
+    until(lambda: store.run(run_id).state == "done")
+    assert len(server.asked) == ROWS
+
+
 def test_a_run_that_nobody_took_is_cancelled_at_once(store: Store, server: Served) -> None:
     run_id = start(store, a_draft(store, server))
     store.cancel(run_id)
@@ -155,6 +197,42 @@ def test_progress_says_how_far_how_fast_and_how_long_still(
     assert now.left_s is not None
     assert now.rate_per_s is not None and now.rate_per_s <= 1.2 * IN_FLIGHT / 0.05
     until(lambda: run_progress(store, run_id).state == "done")
-    assert [(arm.name, arm.done, arm.failed, arm.total) for arm in run_progress(store, run_id).arms] == [
-        ("zero", ROWS, 0, ROWS)
-    ]
+    (zero,) = run_progress(store, run_id).arms
+    assert (zero.name, zero.done, zero.failed, zero.total) == ("zero", ROWS, 0, ROWS)
+    assert (zero.attempts, zero.retries, zero.from_cache, zero.rate_per_s) == (ROWS, 0, 0, None)
+
+
+def test_progress_counts_each_candidates_retries_failures_and_cached_answers(
+    store: Store, worker: Callable[[], object]
+) -> None:
+    with fault_server(f500=0.3) as served:
+        draft_id = a_draft(store, served)
+        first = start(store, draft_id)
+        worker()
+        until(lambda: store.run(first).state == "done")
+        (zero,) = run_progress(store, first).arms
+        change(store, draft_id, candidates=[{"name": name, "model": f"slow/{name}"} for name in ("one", "two")])
+        second = start(store, draft_id)
+        until(lambda: store.run(second).state == "done")
+    assert zero.attempts == ROWS + zero.retries and zero.retries > 0
+    assert zero.failures == [("HTTP 500: our fault", zero.retries)]
+    one, two = run_progress(store, second).arms
+    assert (one.done, one.from_cache, one.attempts, list(one.failures)) == (ROWS, ROWS, 0, [])
+    assert (two.done, two.from_cache, two.attempts) == (ROWS, 0, ROWS + two.retries)
+
+
+def test_a_run_says_whom_it_goes_on_without(store: Store, server: Served, worker: Callable[[], object]) -> None:
+    with fault_server(f429_day=1.0) as away:
+        draft_id = a_draft(store, server)
+        change(
+            store,
+            draft_id,
+            providers={"slow": {"base_url": server.url}, "away": {"base_url": away.url}},
+            candidates=[{"name": "zero", "model": "slow/one"}, {"name": "parked", "model": "away/one"}],
+        )
+        run_id = start(store, draft_id)
+        worker()
+        until(lambda: bool(run_progress(store, run_id).stopped))
+        (said,) = run_progress(store, run_id).stopped
+        assert said.startswith("away: parked: asks to wait 86,400 s")
+        until(lambda: store.run(run_id).state == "partial")

@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main
 from ftvp_core.store.opening import open_store
+from ftvp_core.store.owner import owner
 from ftvp_core.store.schema import results, runs
-from ftvp_core.store.store import Store, owner
+from ftvp_core.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 Row = tuple[str, str, str]  # id, input, reference

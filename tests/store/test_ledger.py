@@ -25,6 +25,7 @@ def test_a_value_that_no_column_takes_stops_the_run_at_once(tmp_path: Path, usag
     store = open_store(f"sqlite:///{tmp_path / 'ftvp.db'}")
     data = store.keep("examples", "e", 0, "{}")
     run_id = store.create_run(name="n", spec="", folder="/", eval_set=data, limit_usd=None, **NOTHING)  # type: ignore[arg-type]
+    store.lease(run_id)
     intent = Intent(Unit(0, 0, 0), 1, Decimal(0), time.time())
 
     async def write() -> list[bool]:

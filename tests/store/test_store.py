@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, update
 
-from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.errors import FtvpError, LeaseLost, UserError
+from ftvp_core.store.ledger import Entry, Intent, Outcome, Unit, commit
 from ftvp_core.store.opening import open_store
-from ftvp_core.store.schema import HEAD, runs
-from ftvp_core.store.store import Store, owner
+from ftvp_core.store.owner import owner
+from ftvp_core.store.schema import HEAD, metadata, runs
+from ftvp_core.store.store import Store
 
 
 @pytest.fixture
@@ -55,6 +57,30 @@ def test_migrations_from_the_first_on_give_the_same_tables(store: Store, tmp_pat
         assert columns[0] == columns[1]
 
 
+def test_an_older_store_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    import ftvp_core.store
+
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    config = Config()
+    config.set_main_option("script_location", str(Path(ftvp_core.store.__path__[0]) / "migrations"))
+    with create_engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO datasets VALUES ('k', 'examples', 'e', 0, x'00')")
+        connection.exec_driver_sql(
+            "INSERT INTO runs (id, name, state, spec, folder, eval_set, recorded, versions, created_at, spent_usd,"
+            " reserved_usd, enqueued, cancel) VALUES ('r', '이름', 'done', '', '/', 'k', '{}', '{}', 1, 75000, 0, 1, 0)"
+        )
+    store = open_store(url)
+    (run,) = store.runs()
+    assert (run.name, run.spent_usd, run.pause, run.lag_s) == ("이름", Decimal("0.000000075"), False, None)
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+
+
 def test_a_store_of_a_later_version_is_refused_in_one_line(store: Store) -> None:
     with store.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -91,6 +117,26 @@ def test_a_run_is_worked_on_by_one_living_process(store: Store) -> None:
     store.lease(run_id)
 
 
+def test_a_run_that_ended_or_was_cancelled_is_not_taken(store: Store) -> None:
+    run_id = a_run(store, key="k")
+    store.cancel(run_id)
+    with pytest.raises(UserError, match="is cancelled"):  # by a worker that saw it queued
+        store.lease(run_id)
+    store.requeue(run_id, enqueued=True)
+    store.lease(run_id)
+
+
+def test_whoever_wakes_after_its_run_was_cancelled_sends_no_more(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    with store.writing() as connection:
+        connection.execute(update(runs).values(beat_at=1.0))
+    store.cancel(run_id)
+    with pytest.raises(LeaseLost):
+        commit_alone(store, run_id, Intent(Unit(0, 1, 0), 1, Decimal("0.1"), 1.0))
+    assert store.run(run_id).state == "cancelled"
+
+
 def test_a_process_on_another_machine_is_given_up_after_30_silent_seconds(store: Store) -> None:
     run_id = a_run(store, key="k")
     store.lease(run_id)
@@ -101,11 +147,63 @@ def test_a_process_on_another_machine_is_given_up_after_30_silent_seconds(store:
     assert store.next_job() == run_id
 
 
+def test_whoever_lost_a_run_writes_nothing_of_it_any_more(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    intent = Intent(Unit(0, 0, 0), 1, Decimal("0.1"), 1.0)
+    with store.writing() as connection:
+        commit(connection, run_id, [intent])
+        connection.execute(update(runs).values(owner="elsewhere:1:0.00", beat_at=2.0))
+    before = everything(store)
+    for write in (
+        lambda: store.beat(run_id, {"done": 1}),
+        lambda: store.settle_lost_attempts(run_id),
+        lambda: store.keep_probe(run_id, 0, [0.1]),
+        lambda: store.keep_tuning(run_id, 0, adapter="a", rows=1, log=[]),
+        lambda: store.finish(run_id, "done", None),
+        lambda: commit_alone(store, run_id, Outcome(intent, "answered", cost_usd=Decimal("0.05"))),
+        lambda: commit_alone(store, run_id, Intent(Unit(0, 1, 0), 1, Decimal("0.1"), 1.0)),
+    ):
+        with pytest.raises(LeaseLost, match="taken up, or ended, by another process"):
+            write()
+    assert everything(store) == before
+
+
+def test_a_run_that_was_left_by_its_process_can_be_given_to_a_worker(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    store.requeue(run_id, enqueued=True)
+    assert store.next_job() is None  # its process lives
+    with store.writing() as connection:
+        connection.execute(update(runs).values(owner="elsewhere:1:0.00", beat_at=1.0))
+    store.requeue(run_id, enqueued=True)
+    assert (store.run(run_id).state, store.next_job()) == ("queued", run_id)
+
+
+def commit_alone(store: Store, run_id: str, entry: Entry) -> None:
+    with store.writing() as connection:
+        commit(connection, run_id, [entry])
+
+
+def everything(store: Store) -> list[tuple[Any, ...]]:
+    with store.engine.connect() as connection:
+        return [tuple(row) for table in metadata.sorted_tables for row in connection.execute(table.select()).fetchall()]
+
+
 def test_only_runs_that_a_page_asked_for_are_taken_by_workers(store: Store) -> None:
     a_run(store)
     assert store.next_job() is None
     asked = a_run(store, key="one")
     assert a_run(store, key="one") == asked == store.next_job()
+
+
+def test_of_several_sessions_the_busiest_lag_is_kept(store: Store) -> None:
+    run_id = a_run(store)
+    for lag_s, kept in ((None, None), (0.004, 0.004), (0.02, 0.02), (0.001, 0.02), (None, 0.02)):
+        store.lease(run_id)
+        store.finish(run_id, "partial", "why", lag_s)
+        store.requeue(run_id, enqueued=False)
+        assert store.run(run_id).lag_s == kept
 
 
 def test_the_same_data_is_kept_once(store: Store) -> None:

@@ -1,0 +1,25 @@
+"""The event loop's own lag: what holds the loop up shows in it, waiting does not."""
+
+import asyncio
+import time
+
+from ftvp_core.runs.lag import Lag
+
+
+async def lag_s(blocked_s: float) -> float:
+    async with Lag() as lag:
+        for _ in range(10):
+            await asyncio.sleep(0.03)
+            time.sleep(blocked_s)
+    assert lag.p95_s is not None
+    return lag.p95_s
+
+
+def test_what_holds_the_loop_up_is_its_lag() -> None:
+    idle, busy = asyncio.run(lag_s(0.0)), asyncio.run(lag_s(0.2))
+    assert 0.1 < busy < 1.0
+    assert idle < busy / 2
+
+
+def test_before_the_first_timer_nothing_is_known() -> None:
+    assert Lag().p95_s is None
