@@ -67,7 +67,7 @@ def _detected(data: bytes, where: str) -> str:
     """UTF-16 without a mark, UTF-8, or a national encoding. Raises UserError."""
     if b"\0" in data[:WINDOW]:
         guess = _guess(data)
-        if guess is not None and guess.startswith("utf-16") and _fault(data, guess) is None:
+        if guess is not None and guess.startswith("utf-16") and _has_lines(data, guess) and _fault(data, guess) is None:
             return guess
     fault = _fault(data, "utf-8")
     if fault is None:
@@ -76,7 +76,7 @@ def _detected(data: bytes, where: str) -> str:
     shown = data[line if line > WINDOW // 2 else 0 :][:WINDOW]  # where the first letters stand that tell anything
     _refuse_damaged(shown, where, fault)
     guess = _guess(shown)
-    if guess is None:
+    if guess is None or guess.startswith("utf-16"):
         raise UserError(where, "found no text encoding that fits", "check that it is a text file, or name its encoding")
     if guess.startswith(("cp125", "iso8859")):
         guess = next((name for name in ("cp932", "euc_jp") if _is_kana(shown, name)), guess)
@@ -90,6 +90,11 @@ def _refuse_damaged(data: bytes, where: str, fault: int) -> None:
     faults = read.count("\ufffd")
     if sum(char > "\x7f" for char in read) - faults > SOUND_PER_FAULT * faults:
         raise UserError(where, f"is UTF-8 except at byte {fault}", "mend the file, or name its encoding")
+
+
+def _has_lines(data: bytes, encoding: str) -> bool:
+    """Any bytes at all read as UTF-16; a text has lines."""
+    return "\n" in data[:WINDOW].decode(encoding, "ignore")
 
 
 def _guess(data: bytes) -> str | None:
