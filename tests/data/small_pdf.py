@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 def of_objects(objects: Sequence[bytes]) -> bytes:
     """A PDF whose first object is its catalogue."""
-    body, places = b"%PDF-1.7\n", []
+    body, places = bytearray(b"%PDF-1.7\n"), []
     for at, one in enumerate(objects, start=1):
         places.append(len(body))
         body += b"%d 0 obj\n%s\nendobj\n" % (at, one)
     table = b"0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
     size = len(objects) + 1
     end = b"xref\n0 %d\n%strailer\n<< /Root 1 0 R /Size %d >>\nstartxref\n%d\n%%%%EOF\n"
-    return body + end % (size, table, size, len(body))
+    return bytes(body) + end % (size, table, size, len(body))
 
 
 def of_pages(pages: Sequence[str]) -> bytes:
