@@ -125,7 +125,13 @@ def _loaded(result: Path) -> Iterator[Any]:
 
 def _run_child(request: dict[str, Any], result: Path, path: Path) -> None:
     seconds = min(MOST_S, BASE_S + S_PER_MB * max(0, request["bytes"] // 1_000_000 - 1))
-    asked = {**request, "path": str(path.absolute()), "shown": str(path), "result": str(result), "seconds": seconds}
+    asked = {
+        **request,
+        "path": str(path.absolute()),
+        "shown": str(path),
+        "result": str(result.absolute()),
+        "seconds": seconds,
+    }
     environment = {name: os.environ[name] for name in PASSED if name in os.environ} | SET
     slow = UserError(str(path), f"takes longer than {seconds} s to read", "give a smaller or simpler file")
     try:
