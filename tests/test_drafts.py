@@ -1,5 +1,6 @@
 """Drafts and uploads: what the pages edit is the comparison file."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,29 @@ def test_the_form_and_the_file_are_the_same_comparison(store: Store) -> None:
 def test_a_draft_that_is_not_there_is_one_line(store: Store) -> None:
     with pytest.raises(UserError, match="draft none"):
         drafts.draft_keys(store, "none")
+
+
+def test_an_upload_is_parsed_once_and_read_as_it_was_then(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {
+        "eval_set": {"path": str(drafts.keep_upload("e.csv", "질문,답\n카드가 안 와요,배송\n".encode("cp949")))},
+        "knowledge": {"path": str(drafts.keep_uploads({"a.md": b"# One\nText.", "empty.txt": b" "}))},
+    }
+    first, knowledge = drafts.read_part(keys, "eval_set"), drafts.read_knowledge(keys)
+    assert first is not None and first.examples is not None and knowledge is not None
+    assert (first.table.encoding, first.examples.examples[0].input) == ("cp949", "카드가 안 와요")
+    assert [one.text for one in knowledge.passages] == ["One\nText."] and knowledge.empty == ("empty.txt",)
+
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a child was started again")
+
+    monkeypatch.setattr(subprocess, "run", started)
+    assert (drafts.read_part(keys, "eval_set"), drafts.read_knowledge(keys)) == (first, knowledge)
+    with pytest.raises(AssertionError):
+        drafts.read_part({"eval_set": {**keys["eval_set"], "encoding": "euc-kr"}}, "eval_set")
+
+
+def test_an_upload_that_cannot_be_read_says_so_on_every_visit(store: Store) -> None:
+    keys = {"eval_set": {"path": str(drafts.keep_upload("scan.csv", b"%PDF-1.7"))}}
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"scan\.csv: is a PDF.*upload it as knowledge"):
+            drafts.read_part(keys, "eval_set")

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import re
 from collections.abc import Callable
+from unicodedata import normalize
 from zipfile import ZipFile
 
 from ftvp_core.data.encodings import decode
@@ -10,6 +12,10 @@ from ftvp_core.errors import UserError
 
 #: What stands in an HTML page and is no text of it.
 NO_TEXT = ("script", "style", "noscript", "template", "head")
+#: Ligatures and the forms that Arabic letters take in a word: glyphs, in whose place stand letters.
+_FORMS = re.compile("[\ufb00-\ufb06\ufb50-\ufdff\ufe70-\ufefc]+")
+#: Tags inside each other: where the converter would leave Python's stack.
+MOST_HTML_DEPTH = 250
 #: Of all XML in a DOCX: a thousand pages are about ten million.
 MOST_DOCX_BYTES = 50_000_000
 
@@ -53,6 +59,7 @@ def _as_markdown(html: str) -> str:
     from bs4 import BeautifulSoup
     from markdownify import MarkdownConverter
 
+    _refuse_depth(html)
     page = BeautifulSoup(html, "lxml")
     title = page.title.get_text(" ", strip=True) if page.title else ""
     for tag in page(NO_TEXT):
@@ -69,6 +76,27 @@ def _as_markdown(html: str) -> str:
     return f"# {title}\n\n{text}" if heads else text
 
 
+def _refuse_depth(html: str) -> None:
+    """Said within a moment: building a tree of such depth takes the seconds that a reader has. Raises RecursionError."""
+    from lxml.etree import HTMLParser, fromstring
+
+    class Depth:
+        now = 0
+
+        def start(self, *_: object) -> None:
+            self.now += 1
+            if self.now > MOST_HTML_DEPTH:
+                raise RecursionError
+
+        def end(self, *_: object) -> None:
+            self.now -= 1
+
+        def close(self) -> None: ...
+
+    if html.strip():
+        fromstring(html.encode(errors="replace"), HTMLParser(target=Depth(), encoding="utf-8", huge_tree=True))
+
+
 def _pdf(data: bytes, where: str) -> list[str]:
     from pypdf import PasswordType, PdfReader
 
@@ -76,7 +104,7 @@ def _pdf(data: bytes, where: str) -> list[str]:
     pdf = PdfReader(io.BytesIO(data))
     if pdf.is_encrypted and pdf.decrypt("") is PasswordType.NOT_DECRYPTED:
         raise UserError(where, "is protected by a password", "save it without one")
-    return [page.extract_text() for page in pdf.pages]
+    return [_FORMS.sub(lambda glyphs: normalize("NFKC", glyphs[0]), page.extract_text()) for page in pdf.pages]
 
 
 def _docx(data: bytes, where: str) -> list[str]:

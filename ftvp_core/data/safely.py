@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,11 @@ MEMORY_BYTES = 1 << 30
 MOST_ROWS = 1_000_000
 MOST_CELL_CHARACTERS = 2_000_000
 #: What all rows may take where they are used: so much for a small file, and more for each of a larger one's bytes.
-HELD_BYTES, HELD_PER_BYTE = 200_000_000, 10
+HELD_BYTES, HELD_PER_BYTE = 100_000_000, 10
 #: Python's own share in that, about: of a row and of a cell.
 ROW_BYTES, CELL_BYTES = 200, 60
-#: Seconds for a small file, more for each million bytes, and the most.
-BASE_S, S_PER_MB, MOST_S = 7, 1, 120
+#: Seconds for the first million bytes, more for each other, and the most.
+BASE_S, S_PER_MB, MOST_S = 8, 4, 180
 #: A reader that reads otherwise has another: what was kept by the one before isn't taken.
 VERSION = 1
 
@@ -61,17 +62,23 @@ def read_table_safely(path: Path, encoding: str | None = None, kept: Path | None
     request = {"kind": "table", "path": str(path), "encoding": encoding, "bytes": _size(path)}
     head: dict[str, Any] = {}
     rows: list[Row] = []
-    once: dict[str, str] = {}  # a label stands in many rows: it is held once
+    once: dict[str, str] = {}
     for record in _records(request, path, kept):
         if isinstance(record, dict):
             head |= record
         elif head["columns"] is None:
             rows.append(record[0])
         else:
-            cells = (once.setdefault(cell, cell) if isinstance(cell, str) else cell for cell in record)
-            rows.append(dict(zip(head["columns"], cells, strict=True)))
+            rows.append(dict(zip(head["columns"], (_once(cell, once) for cell in record), strict=True)))
     columns = tuple(head["columns"] if head["columns"] is not None else head["found"])
     return Table(str(path), head["sha256"], head["format"], head["encoding"], columns, tuple(rows), head["sheet"])
+
+
+def _once(cell: Any, once: dict[str, str]) -> Any:
+    """A label stands in many rows: the same short text is held once."""
+    if isinstance(cell, str) and len(cell) <= 40:
+        return once.setdefault(cell, cell) if len(once) < 5_000 else once.get(cell, cell)
+    return cell
 
 
 def read_knowledge_safely(path: Path, spec: "KnowledgeSpec", kept: Path | None = None) -> Knowledge:
@@ -133,8 +140,14 @@ def _packed(value: Any) -> Any:
 
 
 def _run_child(request: dict[str, Any], result: Path, path: Path) -> None:
-    seconds = min(MOST_S, BASE_S + S_PER_MB * request["bytes"] // 1_000_000)
-    asked = {**request, "path": str(path.absolute()), "shown": str(path), "result": str(result), "seconds": seconds}
+    seconds = min(MOST_S, BASE_S + S_PER_MB * max(0, request["bytes"] // 1_000_000 - 1))
+    asked = {
+        **request,
+        "path": str(path.absolute()),
+        "shown": str(path),
+        "result": str(result.absolute()),
+        "seconds": seconds,
+    }
     environment = {name: os.environ[name] for name in PASSED if name in os.environ} | SET
     slow = UserError(str(path), f"takes longer than {seconds} s to read", "give a smaller or simpler file")
     try:
@@ -180,7 +193,8 @@ def main() -> None:
 def _confine(seconds: int) -> None:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    with suppress(ValueError):  # macOS takes no limit of memory: there time alone is limited
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _leave_network()

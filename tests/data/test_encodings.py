@@ -56,6 +56,6 @@ def test_what_is_no_encoding_is_one_line(name: str) -> None:
 
 def test_a_damaged_utf_8_file_is_not_taken_for_another_encoding() -> None:
     text = ("카드가 아직 안 왔어요, 언제 도착하나요?\n" * 20).encode()
-    for damaged in (text[:-2], text.replace(b",", b"\xff", 1)):
+    for damaged in (text[:-3], text.replace(b",", b"\xff", 1)):
         with pytest.raises(UserError, match="UTF-8 except at byte"):
             encoding_of(damaged, "a.csv", None)

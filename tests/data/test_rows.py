@@ -1,10 +1,14 @@
 """Files as they are: every cell keeps its text, every encoding is found, every fault is one line with its place."""
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ftvp_core.data.rows import Table, as_text, read_table
 from ftvp_core.errors import UserError
@@ -109,10 +113,118 @@ def test_each_fault_is_one_line_with_its_place(
     assert all(part in line for part in said), line
 
 
+@pytest.mark.parametrize(
+    ("content", "columns", "cells"),
+    [
+        ('text,label\n"a; b",x\n"c; d",y\n', ("text", "label"), ("a; b", "x")),
+        ('"first, second";b\n"1,5";y\n', ("first, second", "b"), ("1,5", "y")),
+        ("price;name\n1,50;x\n2,50;y\n", ("price", "name"), ("1,50", "x")),
+        ("question\nwell, is it; really | so?\nyes, it is\n", ("question",), ("well, is it; really | so?",)),
+        ('"a\nb, c"\tq\nx\ty\n', ("a\nb, c", "q"), ("x", "y")),
+        ('\n\ntext|note\n"x\n| y"|z, z, z\n', ("text", "note"), ("x\n| y", "z, z, z")),
+        ("[id],text\n1,x\n", ("[id]", "text"), ("1", "x")),
+        ("text,label,,\nx,y,,\n", ("text", "label"), ("x", "y")),
+        ("a,b\rx,y\r", ("a", "b"), ("x", "y")),
+    ],
+)
+def test_the_separator_is_what_the_rows_agree_on(
+    tmp_path: Path, content: str, columns: tuple[str, ...], cells: tuple[str, ...]
+) -> None:
+    table = read(tmp_path, "a.csv", content)
+    assert (table.columns, tuple(table.rows[0].values())) == (columns, cells)
+
+
+def test_objects_over_several_lines_one_after_another_are_rows(tmp_path: Path) -> None:
+    rows = [{"q": "x", "a": ["y"]}, {"q": "z\u2028", "n": float("nan")}]
+    table = read(tmp_path, "a.jsonl", "\n".join(json.dumps(row, indent=2) for row in rows))
+    assert (table.columns, table.rows) == (("q", "a", "n"), ({"q": "x", "a": ["y"]}, {"q": "z\u2028", "n": "NaN"}))
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TABLE = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), max_size=8))
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@FEW
+@given(table=TABLE, separator=st.sampled_from(",;|\t"))
+def test_any_cells_are_read_back_from_csv(tmp_path: Path, table: list[list[str]], separator: str) -> None:
+    columns = [f"column {at}" for at in range(len(table[0]) if table else 2)]
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=separator, quoting=csv.QUOTE_ALL).writerows([columns, *table])
+    found = read(tmp_path, "a.csv", written.getvalue())
+    assert (found.columns, [list(row.values()) for row in found.rows]) == (tuple(columns), table)
+
+
+@FEW
+@given(rows=st.lists(st.dictionaries(CELL, CELL, min_size=1, max_size=3), min_size=1, max_size=8))
+def test_any_cells_are_read_back_from_jsonl(tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    for escaped in (True, False):
+        content = "\n".join(json.dumps(row, ensure_ascii=escaped) for row in rows)
+        assert list(read(tmp_path, "a.jsonl", content).rows) == rows
+
+
+BEGINNINGS = (
+    b"",
+    b"PK\x03\x04",
+    b"PAR1",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"{",
+    b"[{",
+)
+
+
+@FEW
+@given(
+    beginning=st.sampled_from(BEGINNINGS),
+    content=st.binary(max_size=200),
+    name=st.sampled_from(("a.csv", "a.json", "a.jsonl", "a.xlsx")),
+)
+def test_any_bytes_are_a_table_or_one_line(tmp_path: Path, beginning: bytes, content: bytes, name: str) -> None:
+    try:
+        table = read(tmp_path, name, beginning + content)
+    except UserError as error:
+        assert name in str(error) and "\n" not in str(error)
+    else:
+        assert all(set(row) <= set(table.columns) for row in table.rows)
+
+
+@pytest.mark.skipif(DATA is None, reason="FTVP_TEST_DATA is not set")
+@pytest.mark.parametrize(
+    ("name", "format_", "encoding", "rows"),
+    [
+        ("csvkit/test_utf8_bom.csv", "csv", "utf-8-sig", 2),
+        ("csvkit/test_utf16_little.csv", "csv", "utf-16", 2),
+        ("csvkit/test_latin1.csv", "csv", "cp1252", 2),
+        ("csvkit/dummy.tsv", "tsv", "utf-8", 1),
+        ("messytables/example.tsv", "tsv", "utf-8", 140),
+        ("llama-factory/alpaca_en_demo.json", "json", "utf-8", 999),
+        ("inspect/popularity.jsonl", "jsonl", "utf-8", 100),
+        ("promptfoo/simple-csv-tests.csv", "csv", "utf-8", 4),
+    ],
+)
+def test_files_that_others_wrote(name: str, format_: str, encoding: str, rows: int) -> None:
+    table = read_table(Path(str(DATA)) / "upload-formats" / name)
+    assert (table.format, table.encoding, len(table.rows)) == (format_, encoding, rows)
+
+
 @pytest.mark.skipif(DATA is None, reason="FTVP_TEST_DATA is not set")
 @pytest.mark.parametrize(
     "name",
-    ["comma_in_quotes", "escaped_quotes", "json", "newlines", "newlines_crlf", "quotes_and_newlines", "simple", "utf8"],
+    [
+        "comma_in_quotes",
+        "empty",
+        "empty_crlf",
+        "escaped_quotes",
+        "json",
+        "newlines",
+        "newlines_crlf",
+        "quotes_and_newlines",
+        "simple",
+        "simple_crlf",
+        "utf8",
+    ],
 )
 def test_csv_spectrum(name: str) -> None:
     """Max Ogden's collection: each CSV has its expected reading beside it."""
