@@ -13,6 +13,7 @@ from ftvp_core.candidates.embedders import check_embedder
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
+from ftvp_core.data.checks.leaks import tagged
 from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
 from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
@@ -111,7 +112,8 @@ def read_sources(
             check_folders(candidate.model_name, candidate.adapter, folder)
         if candidate.retrieval:
             check_embedder(candidate.retrieval.embedder, f"candidate {candidate.name}", folder)
-    return Sources(sampled(whole, spec.eval_set.limit, spec.eval_set.seed), train_set, knowledge, recorded)
+    eval_set = sampled(whole, spec.eval_set.limit, spec.eval_set.seed)
+    return Sources(tagged(eval_set, train_set) if train_set else eval_set, train_set, knowledge, recorded)
 
 
 def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) -> Plan:

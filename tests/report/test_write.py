@@ -121,3 +121,24 @@ def test_the_sentence_claims_a_difference_only_where_it_is_shown(folder: Path) -
 def test_too_few_answers_are_said_to_be_too_few(folder: Path) -> None:
     assert sentences(folder, {"a": ["yes"] * 5}).startswith("Not decided: 5 graded answers are too few")
     assert sentences(folder, {"a": [None] * 5}) == "No answer has been graded yet."
+
+
+def test_rows_that_leaked_are_shown_apart(folder: Path) -> None:
+    """Two of ten eval rows stand in the training set, one of them but for a word: the floor knows them."""
+    asked = [
+        f"where is parcel {word} of my last order"
+        for word in ["ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay"]
+    ]
+    (folder / "leaky.csv").write_text(
+        "text,label\n" + "".join(f"{text},{'late' if at % 2 else 'lost'}\n" for at, text in enumerate(asked))
+    )
+    trained = [*(f"please send the invoice {at} again,late" for at in range(5)), "the box came broken today,lost"]
+    trained += ["WHERE is parcel ant of my last order,lost", "where is the parcel bee of my last order,late"]
+    (folder / "taught.csv").write_text("text,label\n" + "\n".join(trained) + "\n")
+    (folder / "leaky.yaml").write_text(
+        "eval_set: {path: leaky.csv}\ntrain_set: {path: taught.csv}\ncandidates: [{name: floor, floor: nearest}]\n"
+    )
+    assert main(["run", str(folder / "leaky.yaml"), "--json", str(folder / "leaky.json")]) == 0
+    slices = json.loads((folder / "leaky.json").read_text())["slices"]
+    assert [(one["tag"], one["candidates"][0]["n"]) for one in slices] == [("leaked", 2), ("not leaked", 8)]
+    assert slices[0]["candidates"][0]["accuracy"] == 1.0

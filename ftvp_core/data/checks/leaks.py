@@ -2,9 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ftvp_core.data.checks.common import Checked, agreeing, asked, finding, folded, near_rows_between, rows_of, whose
 from ftvp_core.types import Example, ExampleSet, Finding
+
+#: Tags, and so slices of the report.
+LEAKED, NOT_LEAKED = "leaked", "not leaked"
 
 
 def leaked_rows(eval_set: ExampleSet, train_set: ExampleSet) -> tuple[int, ...]:
@@ -17,6 +21,19 @@ def without_leaks(train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example,
     """The training rows whose input isn't an eval row's: what may be shown to a model or train it."""
     evaluated = {folded(asked(example)) for example in eval_set.examples}
     return tuple(example for example in train_set.examples if folded(asked(example)) not in evaluated)
+
+
+def tagged(eval_set: ExampleSet, train_set: ExampleSet) -> ExampleSet:
+    """The eval set with its rows tagged as leaked or not, near repetitions too, so that both accuracies are shown.
+
+    It is as it was where nothing has leaked.
+    """
+    rows = {row for row, _ in agreeing(near_rows_between(eval_set, train_set), eval_set, train_set)}
+    rows.update(leaked_rows(eval_set, train_set))
+    if not rows:
+        return eval_set
+    examples = (replace(one, tags=(*one.tags, LEAKED if row in rows else NOT_LEAKED)) for row, one in rows_of(eval_set))
+    return replace(eval_set, examples=tuple(examples))
 
 
 def leaking_rows(eval_set: ExampleSet, train_set: ExampleSet) -> frozenset[int]:
