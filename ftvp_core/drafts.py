@@ -17,6 +17,7 @@ from ftvp_core.data.formats import fitting
 from ftvp_core.data.rows import Table
 from ftvp_core.data.safely import VERSION, read_knowledge_safely, read_table_safely
 from ftvp_core.errors import UserError
+from ftvp_core.models.local import context_window
 from ftvp_core.spec import EvalSetSpec, KnowledgeSpec, Spec, TrainSetSpec, dump, parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
@@ -147,7 +148,8 @@ def findings(keys: Keys) -> Sequence[Finding]:
     evaluated, trained = read_part(keys, "eval_set"), read_part(keys, "train_set")
     if evaluated is None or evaluated.examples is None:
         return ()
-    return check(evaluated.examples, trained.examples if trained else None, systems=systems(keys))
+    train_set = trained.examples if trained else None
+    return check(evaluated.examples, train_set, systems=systems(keys), window=window(keys))
 
 
 def systems(keys: Keys) -> Mapping[str, str | None]:
@@ -155,6 +157,16 @@ def systems(keys: Keys) -> Mapping[str, str | None]:
     return {
         one["name"]: (one.get("prompt") or {}).get("system") for one in keys.get("candidates", ()) if one.get("model")
     }
+
+
+def window(keys: Keys) -> int | None:
+    """The most tokens that all candidates whose limit is known can take: a local model's context, a tune's rows."""
+    found = []
+    for one in keys.get("candidates", ()):
+        provider, _, name = (one.get("model") or "").partition("/")
+        if provider == "local":
+            found += [context_window(name, home() / "uploads"), (one.get("tune") or {}).get("max_length")]
+    return min((one for one in found if one), default=None)
 
 
 def put_candidate(keys: Keys, candidate: Mapping[str, Any]) -> list[Keys]:

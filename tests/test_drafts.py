@@ -81,3 +81,15 @@ def test_an_upload_that_cannot_be_read_says_so_on_every_visit(store: Store) -> N
     for _ in range(2):
         with pytest.raises(UserError, match=r"scan\.csv: is a PDF.*upload it as knowledge"):
             drafts.read_part(keys, "eval_set")
+
+
+def test_rows_longer_than_a_candidates_model_takes_are_found_before_it_runs(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "config.json").write_text('{"max_position_embeddings": 64}')
+    (tmp_path / "small" / "model.safetensors").write_bytes(b"")
+    path = drafts.keep_upload("e.csv", ("text,label\nshort,a\n" + "long words " * 40 + ",b\n").encode())
+    keys = {"eval_set": {"path": str(path)}, "candidates": [{"name": "m", "model": f"local/{tmp_path}/small"}]}
+    found = {one.id: one for one in drafts.findings(keys)}
+    assert found["too-long"].rows == (2,)
+    assert "64 tokens" in found["too-long"].message and "bytes ÷ 4" in found["too-long"].message
+    assert "too-long" not in {one.id for one in drafts.findings({"eval_set": keys["eval_set"]})}

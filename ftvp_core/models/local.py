@@ -4,6 +4,7 @@ One function, `prompt_ids`, makes a prompt's tokens for answering and for traini
 prompt that leaves no room for an answer is that row's failure. Tokens are padded on the left, here.
 """
 
+import json
 import os
 import threading
 import time
@@ -78,6 +79,19 @@ def check_folders(name: str, adapter: str | None, folder: Path) -> None:
         base_folder(here)
     if adapter:
         check_adapter(folder / adapter)
+
+
+def context_window(name: str, folder: Path) -> int | None:
+    """A model's context in tokens, as its config says; None where it isn't on this disk. Imports nothing."""
+    here = resolved(name, folder)
+    if not _is_path(here):
+        return None
+    try:
+        config = json.loads((base_folder(here) / "config.json").read_text(encoding="utf-8"))
+    except (UserError, OSError, ValueError):  # said where the candidate is planned
+        return None
+    window = config.get("max_position_embeddings")
+    return window if isinstance(window, int) else None
 
 
 def _is_path(name: str) -> bool:
