@@ -67,7 +67,7 @@ def _detected(data: bytes, where: str) -> str:
     """UTF-16 without a mark, UTF-8, or a national encoding. Raises UserError."""
     if b"\0" in data[:WINDOW]:
         guess = _guess(data)
-        if guess is not None and guess.startswith("utf-16") and _has_lines(data, guess) and _fault(data, guess) is None:
+        if guess is not None and guess.startswith("utf-16") and _fault(data, guess) is None and _is_text(data, guess):
             return guess
     fault = _fault(data, "utf-8")
     if fault is None:
@@ -76,12 +76,22 @@ def _detected(data: bytes, where: str) -> str:
     shown = data[line if line > WINDOW // 2 else 0 :][:WINDOW]  # where the first letters stand that tell anything
     _refuse_damaged(shown, where, fault)
     guess = _guess(shown)
-    if guess is None or guess.startswith("utf-16"):
+    if guess is None or not _is_text(shown, guess):
         raise UserError(where, "found no text encoding that fits", "check that it is a text file, or name its encoding")
     if guess.startswith(("cp125", "iso8859")):
         guess = next((name for name in ("cp932", "euc_jp") if _is_kana(shown, name)), guess)
         guess = "cp1252" if shown.decode(guess, "replace") == shown.decode("cp1252", "replace") else guess
     return "latin-1" if guess == "cp1252" and _fault(data, guess) is not None else guess
+
+
+def _is_text(data: bytes, encoding: str) -> bool:
+    """Whether what is decoded is written by people: nearly no control characters, and some space or comma.
+
+    Any pairs of bytes are characters of UTF-16.
+    """
+    read = data[:WINDOW].decode(encoding, errors="ignore")
+    controls = sum(char < " " and char not in "\t\n\r" for char in read)
+    return 100 * controls <= len(read) and any(char in read for char in "\n ,;\t")
 
 
 def _refuse_damaged(data: bytes, where: str, fault: int) -> None:
@@ -90,11 +100,6 @@ def _refuse_damaged(data: bytes, where: str, fault: int) -> None:
     faults = read.count("\ufffd")
     if sum(char > "\x7f" for char in read) - faults > SOUND_PER_FAULT * faults:
         raise UserError(where, f"is UTF-8 except at byte {fault}", "mend the file, or name its encoding")
-
-
-def _has_lines(data: bytes, encoding: str) -> bool:
-    """Any bytes at all read as UTF-16; a text has lines."""
-    return "\n" in data[:WINDOW].decode(encoding, "ignore")
 
 
 def _guess(data: bytes) -> str | None:

@@ -42,6 +42,12 @@ def test_null_characters_alone_make_no_utf_16() -> None:
     assert decode(b"a,b\nx\0y,z\n", "a.csv", None) == ("a,b\nx\0y,z\n", "utf-8")
 
 
+@pytest.mark.parametrize("content", [b"\0\1\2\xff\xfe\0" * 50, bytes(range(256)), b"\x80\x01\x02\x03, \xff\xfe" * 9])
+def test_what_is_no_text_is_said(content: bytes) -> None:
+    with pytest.raises(UserError, match="no text encoding that fits"):
+        encoding_of(content, "a.csv", None)
+
+
 def test_a_given_encoding_is_taken_and_a_mark_is_no_text() -> None:
     assert decode("é".encode("latin-1"), "a", "cp1256")[0] == "é"
     assert decode("카드".encode("utf-8-sig"), "a", "utf-8")[0] == "카드"
