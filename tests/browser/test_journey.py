@@ -33,6 +33,7 @@ def test_from_an_upload_to_a_shared_link(
 
     page.goto(f"{dashboard}/Data")
     upload(page, 0, banking / "test.csv", "3,080 rows")
+    page.get_by_text("Change how it is read").first.click()
     number = page.get_by_label("Rows to use (0: all)")
     number.fill(str(ROWS))
     number.press("Tab")
@@ -40,7 +41,14 @@ def test_from_an_upload_to_a_shared_link(
     upload(page, 1, banking / "train.csv", "10,003 rows")
     page.get_by_role("tab", name="Knowledge").click()
     upload(page, 2, banking / "train.csv", "10,003 passages")
-    expect(page.get_by_text("Eval rows that stand in the training set too")).to_be_visible()
+    leaks = page.get_by_text("Eval rows that stand in the training set too")
+    expect(leaks).to_be_visible()
+    page.get_by_role("button", name="Mend").first.click()
+    expect(leaks).to_have_count(0)
+    page.get_by_role("tab", name="Training set").click()
+    expect(page.get_by_text("7 dropped, 9,996 kept as they were")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(leaks).to_be_visible()
     page.get_by_role("link", name="Next: define candidates").click()
 
     add(page, "Classical floor (no language model)", "floor")
