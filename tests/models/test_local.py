@@ -290,7 +290,9 @@ def test_threads_are_chosen_and_hold_in_any_thread(folder: Path, monkeypatch: py
     assert local.threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2), raising=False)
-    assert local.threads() == 1
+    for load, threads in ((0.1, 2), (0.9, 1), (7.0, 1)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert local.threads() == threads
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with ThreadPoolExecutor(1) as opens, ThreadPoolExecutor(1) as answers_:
