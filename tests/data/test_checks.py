@@ -189,3 +189,10 @@ def test_the_leaks_of_banking77_are_found_and_near_copies_of_its_rows() -> None:
 
 def _banking(path: Path) -> list[tuple[str, str]]:
     return [(str(row["text"]), str(row["category"])) for row in read_table(path).rows]
+
+
+def test_codes_that_differ_by_a_letter_are_no_spellings() -> None:
+    labels = ['{"answer": "room K68"}'] * 12 + ['{"answer": "room U68"}'] * 2 + ["delivery"] * 12 + ["delivrey"]
+    rows = examples([(f"row number {at} of all", label) for at, label in enumerate(labels)])
+    spelled = next(one for one in check(rows) if one.id == "label-spelling")
+    assert spelled.rows == (*range(15, 28),)

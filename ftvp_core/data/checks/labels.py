@@ -61,7 +61,8 @@ def _slips(weights: Mapping[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, 
     """Pairs (rare, frequent) a letter apart, or two in a long label; the same first letter, so not `un-` or `a-`."""
     from rapidfuzz.distance import OSA
 
-    words = [key for key in weights if len(key) > 1 and len(key[1]) >= LEAST_LETTERS]
+    # A label with a number is a code, or holds one: each of its letters counts.
+    words = [key for key in weights if len(key) > 1 and not key[0] and len(key[1]) >= LEAST_LETTERS]
     if len(words) > MOST_LABELS:
         return
     for a, b in combinations(words, 2):
