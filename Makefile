@@ -4,7 +4,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install run demo test lint format clean
+.PHONY: help install run demo demo-table test lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -17,6 +17,9 @@ run: install ## open the dashboard (PORT=8501)
 
 demo: install ## run the shipped comparison without a browser
 	@$(BIN)/python -m ftvp_core demo
+
+demo-table: install ## measure all that the demo model's card says, and write it there
+	@PYTHONPATH=. $(BIN)/python scripts/demo_table.py
 
 test: $(VENV)/.installed-dev ## install what tests need and run all of them
 	@$(BIN)/python -m pytest

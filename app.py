@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.jobs.enqueue import enqueue_demo
-from ui import address
+from ui import address, demo
 from ui.frame import frame
 from ui.runs import run_list
 
@@ -16,7 +16,8 @@ with frame("Home") as store:
     )
     with st.container(horizontal=True):
         st.page_link("pages/1_Data.py", label="Start with your own eval set")
-        if st.button("Run the demo", help="A small shipped comparison: no key, no network, a few seconds"):
+        if st.button("Run the demo", help="A small shipped model, asked 200 questions six ways: no key, no network"):
             st.switch_page("pages/4_Compare.py", query_params={address.RUN: enqueue_demo(store)})
     st.subheader("Comparisons", anchor=False)
     run_list(store)
+    demo.findings(expanded=not store.runs())

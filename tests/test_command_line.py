@@ -68,12 +68,6 @@ def test_check_of_a_file_without_a_task_exits_0_and_of_an_unreadable_one_1(folde
         assert name in done.stderr
 
 
-def test_the_demo_runs_without_a_key_or_a_network(folder: Path) -> None:
-    done = call("demo", "--json", folder / "demo.json")
-    assert done.returncode == 0
-    assert json.loads((folder / "demo.json").read_text())["state"] == "done"
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

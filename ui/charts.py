@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from ftvp_core.report import figures
 from ftvp_core.report.relations import Against, best_first, frontier
-from ftvp_core.types import CandidateFigures, Comparison, Method
+from ftvp_core.types import CandidateFigures, Comparison, Interval, Method
 
 #: Methods share a hue; candidates of one method take turns between its two shades.
 HUES: Mapping[Method, tuple[str, str]] = {
@@ -48,11 +48,20 @@ class Look:
     dash: str
 
 
-def looks(comparison: Comparison) -> dict[str, Look]:
+class Share(NamedTuple):
+    """A share of right answers to draw beside others."""
+
+    name: str
+    method: Method
+    value: float
+    interval: Interval
+
+
+def looks(candidates: Sequence[CandidateFigures | Share]) -> dict[str, Look]:
     """By candidate, in the file's order: the same in every chart and whatever is sorted how."""
     seen: dict[Method, int] = {}
     found = {}
-    for at, one in enumerate(comparison.candidates):
+    for at, one in enumerate(candidates):
         turn = seen[one.method] = seen.get(one.method, -1) + 1
         shades = HUES[one.method]
         found[one.name] = Look(shades[turn % len(shades)], _SYMBOLS[at % len(_SYMBOLS)], _DASHES[at % len(_DASHES)])
@@ -62,31 +71,38 @@ def looks(comparison: Comparison) -> dict[str, Look]:
 def accuracy(comparison: Comparison) -> Chart:
     """Dots with their 95 % intervals, the best on top."""
     ranked = best_first(comparison)
-    look, figure = looks(comparison), go.Figure()
+    look, figure = looks(comparison.candidates), go.Figure()
     for one in ranked:
         if one.accuracy is None or one.interval is None:
             _unknown(figure, one.name, "nothing graded yet")
             continue
-        percent = 100 * one.accuracy
-        low, high = 100 * one.interval.low, 100 * one.interval.high
-        figure.add_scatter(
-            x=[percent],
-            y=[_label(one.name)],
-            mode="markers",
-            marker=_marker(look[one.name], 11),
-            error_x=_bars([high - percent], [percent - low], look[one.name]),
-            hovertemplate=f"{escape(one.name)}: {figures.accuracy(one)}<extra></extra>",
-        )
-        _right_label(figure, one.name, figures.accuracy(one))
+        _dot(figure, Share(one.name, one.method, one.accuracy, one.interval), look[one.name])
     _rows(figure, [one.name for one in ranked])
     figure.update_xaxes(title="right answers, %, with 95 % interval", range=_percent_range(ranked), nticks=6)
     said = "; ".join(f"{one.name} {figures.accuracy(one)}" for one in ranked)
     return Chart(figure, f"Accuracy with 95 % intervals, best first: {said}.")
 
 
+def shares(shown: Sequence[Share], chance: float | None) -> Chart:
+    """Dots with their intervals in the order given, and what a guess would get."""
+    look, figure = looks(shown), go.Figure()
+    for one in shown:
+        _dot(figure, one, look[one.name])
+    _rows(figure, [one.name for one in shown])
+    figure.update_xaxes(title="right answers, %", range=[-2, 102], nticks=6)
+    if chance is not None:
+        figure.add_vline(
+            x=100 * chance, line={"color": _QUIET, "width": 1.5, "dash": "dot"}, annotation_text="chance",
+            annotation_position="bottom right",
+        )  # fmt: skip
+    said = "; ".join(f"{one.name} {figures.with_interval(one.value, one.interval)}" for one in shown)
+    guess = f" Chance is {figures.percent(chance)}." if chance is not None else ""
+    return Chart(figure, f"Right answers with 95 % intervals: {said}.{guess}")
+
+
 def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) -> Chart:
     """Share of answers within a time, median and 95th percentile marked. `quantiles`: sorted, a few hundred at most."""
-    look, figure = looks(comparison), go.Figure()
+    look, figure = looks(comparison.candidates), go.Figure()
     timed = [one for one in comparison.candidates if one.latency_s is not None and quantiles.get(one.name)]
     for one in timed:
         assert one.latency_s is not None
@@ -133,7 +149,7 @@ def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) ->
 
 def cost(comparison: Comparison) -> Chart:
     """What 1,000 answers cost: bars from zero. An unknown cost has no bar, and says so."""
-    look, figure = looks(comparison), go.Figure()
+    look, figure = looks(comparison.candidates), go.Figure()
     dearest_first = sorted(comparison.candidates, key=lambda one: (one.cost_per_1k_usd is None, one.cost_per_1k_usd))
     for one in dearest_first:
         if one.cost_per_1k_usd is None:
@@ -161,7 +177,7 @@ def cost(comparison: Comparison) -> Chart:
 
 def accuracy_against_cost(comparison: Comparison) -> Chart:
     """Points with the accuracy's interval; the line joins those that nothing beats on both."""
-    look, figure = looks(comparison), go.Figure()
+    look, figure = looks(comparison.candidates), go.Figure()
     best = frontier(comparison)
     priced = [one for one in comparison.candidates if one.cost_per_1k_usd is not None and one.accuracy is not None]
     figure.add_scatter(
@@ -202,7 +218,7 @@ def accuracy_against_cost(comparison: Comparison) -> Chart:
 
 def differences(comparison: Comparison, baseline: str, found: Mapping[str, Against]) -> Chart:
     """Points above the baseline with 95 % intervals. What crosses zero isn't told apart from it."""
-    look, figure = looks(comparison), go.Figure()
+    look, figure = looks(comparison.candidates), go.Figure()
     ranked = [one for one in best_first(comparison) if one.name in found]
     for one in ranked:
         pair = found[one.name]
@@ -230,6 +246,20 @@ def differences(comparison: Comparison, baseline: str, found: Mapping[str, Again
         for one in ranked
     )
     return Chart(figure, f"Difference from {baseline} in points: {said or 'nothing to compare yet'}.")
+
+
+def _dot(figure: go.Figure, one: Share, look: Look) -> None:
+    """A share of right answers with its interval, in its row."""
+    percent, said = 100 * one.value, figures.with_interval(one.value, one.interval)
+    figure.add_scatter(
+        x=[percent],
+        y=[_label(one.name)],
+        mode="markers",
+        marker=_marker(look, 11),
+        error_x=_bars([100 * one.interval.high - percent], [percent - 100 * one.interval.low], look),
+        hovertemplate=f"{escape(one.name)}: {said}<extra></extra>",
+    )
+    _right_label(figure, one.name, said)
 
 
 def _marker(look: Look, size: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from ftvp_core.report import figures
 from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, warnings
-from ftvp_core.report.sentence import summary
+from ftvp_core.report.sentence import slice_finding, summary
 from ftvp_core.report.share import thinned
 from ftvp_core.types import CandidateFigures, Comparison, Decision
 from ui import charts
@@ -37,11 +37,11 @@ def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]])
         "Latency": charts.latency(comparison, quantiles),
         "Cost per 1,000": charts.cost(comparison),
     }
-    height = _level(*shown.values())
+    height = level(*shown.values())
     for column, (title, chart) in zip(st.columns(len(shown), border=True), shown.items(), strict=True):
         with column:
             st.markdown(f"**{title}**")
-            _draw(chart, height)
+            draw(chart, height)
 
 
 def standing(comparison: Comparison, decision: Decision, key: str) -> str:
@@ -54,13 +54,13 @@ def standing(comparison: Comparison, decision: Decision, key: str) -> str:
         chosen: str = st.selectbox("Baseline", names, index=start, key=key, label_visibility="collapsed", width=240)
     against_cost = charts.accuracy_against_cost(comparison)
     differences = charts.differences(comparison, chosen, against(comparison, chosen))
-    height = _level(against_cost, differences)
+    height = level(against_cost, differences)
     with left:
         with st.container(height=40, border=False, vertical_alignment="center"):
             st.markdown("**Accuracy against cost**")
-        _draw(against_cost, height)
+        draw(against_cost, height)
     with right:
-        _draw(differences, height)
+        draw(differences, height)
         if len(comparison.pairs) > 1:
             st.caption(f"Intervals: 95 % each. Verdicts: adjusted for all {len(comparison.pairs)} pairs (Holm).")
     return chosen
@@ -120,12 +120,12 @@ def slices(comparison: Comparison) -> None:
     # Columns by number: a candidate may be called `tag`.
     places = {f"{at}": one.name for at, one in enumerate(comparison.candidates)}
     rows = [
-        {"tag": one.tag, "examples": max(each.n for each in one.candidates)}
+        {"tag": one.tag, "examples": max(each.n for each in one.candidates), "shown better": slice_finding(one)}
         | {place: figures.accuracy(each) for place, each in zip(places, one.candidates, strict=True)}
         for one in comparison.slices
     ]
     config = {place: st.column_config.TextColumn(name, alignment="right") for place, name in places.items()}
-    frame = pd.DataFrame(rows, columns=["tag", "examples", *places])
+    frame = pd.DataFrame(rows, columns=["tag", "examples", *places, "shown better"])
     st.dataframe(frame, column_config=config, hide_index=True, height="content", alt="Accuracy with interval by tag.")
 
 
@@ -139,12 +139,12 @@ def rules(decision: Decision) -> None:
                 st.text(rule.evidence)
 
 
-def _level(*shown: Chart) -> int:
+def level(*shown: Chart) -> int:
     """The height of the tallest: what stands side by side is as tall."""
     return max(int(chart.figure.layout.height) for chart in shown)
 
 
-def _draw(chart: Chart, height: int) -> None:
+def draw(chart: Chart, height: int) -> None:
     chart.figure.update_layout(height=height)
     st.plotly_chart(chart.figure, alt=chart.alt, config=_PLOT)
 

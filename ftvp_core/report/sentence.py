@@ -2,7 +2,7 @@
 
 from ftvp_core.analysis.paired import examples_to_decide
 from ftvp_core.report import figures
-from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, PairFigures
+from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, PairFigures, Slice
 
 _MINUS = "−"
 
@@ -23,13 +23,23 @@ def summary(comparison: Comparison, decision: Decision) -> tuple[str, ...]:
     )
 
 
+def slice_finding(one: Slice) -> str:
+    """What a slice's own rows show: the candidate most often right, and the next one below it that is shown worse."""
+    scored = sorted((each for each in one.candidates if each.accuracy is not None), key=lambda each: -each.accuracy)  # type: ignore[operator]
+    if not scored:
+        return "no answer has been graded"
+    best, *others = scored
+    compared = _baseline(best, others, one)
+    return f"{best.name}{compared}" if compared else f"not decided: {best.name} leads, and nothing shows it better"
+
+
 def _answers(one: CandidateFigures, compared: str = "") -> tuple[str, ...]:
     assert one.interval is not None
     low, high = 100 * one.interval.low, 100 * one.interval.high
     return (f"{one.name} answers {figures.percent(one.accuracy)} right ({low:.0f}–{high:.0f}){compared}.",)
 
 
-def _baseline(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> str:
+def _baseline(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison | Slice) -> str:
     """Against the best of those that it is shown better than."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
         pair, sign = _pair(comparison, chosen.name, other.name)
@@ -67,7 +77,7 @@ def _undecided(chosen: CandidateFigures, others: list[CandidateFigures], compari
     return ()
 
 
-def _pair(comparison: Comparison, a: str, b: str) -> tuple[PairFigures, int]:
+def _pair(comparison: Comparison | Slice, a: str, b: str) -> tuple[PairFigures, int]:
     """The pair and the sign that turns its figures into a − b."""
     for pair in comparison.pairs:
         if (pair.a, pair.b) == (a, b):

@@ -1,5 +1,6 @@
 """Home, the sidebar, and who may come in."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,16 @@ def test_empty_says_what_to_do_next(home: Home, opened: Opened) -> None:
     at = opened("app.py")
     assert not at.exception
     assert "make demo" in said(at)
+
+
+def test_the_demos_four_findings_are_shown_with_their_intervals(home: Home, opened: Opened) -> None:
+    at = opened("app.py")
+    words = said(at)
+    for title in ("need retrieval", "need tuning", "need both", "similar passages"):
+        assert title in words.lower()
+    charts = at.get("plotly_chart")
+    assert len(charts) == 4
+    assert all(re.search(r"\d+ % \(\d+–\d+\)", chart.proto.alt) for chart in charts)
 
 
 def test_runs_are_links_to_their_comparison(home: Home, opened: Opened) -> None:

@@ -1,0 +1,41 @@
+"""What the demo teaches, as it was measured: four findings, each with its figures."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from ftvp_core.jobs.enqueue import DEMO
+from ftvp_core.types import Interval
+from ui import charts
+from ui.comparison import draw, level
+from ui.words import plain
+
+FINDINGS = DEMO.parent / "findings.json"
+
+
+def findings(*, expanded: bool) -> None:
+    """The shipped table's findings. A run of the demo measures a part of them again, live."""
+    found = json.loads(FINDINGS.read_text(encoding="utf-8"))
+    with st.expander("What the demo shows", expanded=expanded):
+        shown = [(one, _chart(one)) for one in found["findings"]]
+        for pair in zip(shown[::2], shown[1::2], strict=True):
+            height = level(*(chart for _, chart in pair))
+            for column, (one, chart) in zip(st.columns(2, border=True), pair, strict=True):
+                with column:
+                    st.markdown(f"**{plain(one['title'])}**")
+                    st.text(one["text"])
+                    draw(chart, height)
+        st.caption(
+            "A small model of our own, trained on an invented world to make the machinery visible; its card is"
+            f" assets/demo/MODEL_CARD.md. Measured {found['measured']} by `make demo-table`; intervals 95 %."
+        )
+
+
+def _chart(one: Mapping[str, Any]) -> charts.Chart:
+    cells = [
+        charts.Share(cell["name"], cell["method"], cell["accuracy"], Interval(*cell["interval"]))
+        for cell in one["cells"]
+    ]
+    return charts.shares(cells, one["chance"])
