@@ -133,6 +133,8 @@ def findings(found: Sequence[Cell], form_pairs: Sequence[Mapping[str, Any]]) -> 
 
     curve = [one for one in found if one.task == LABELS and one.name.startswith("LoRA on ")]
     beaten = [pair for pair in form_pairs if "LoRA + RAG" in (pair["a"], pair["b"])]
+    most_p = max(pair["p_adjusted"] for pair in beaten)
+    shown_p = "< 0.001" if most_p < 0.001 else f"≤ {most_p:.2g}"
     best = "better than every other one" if all(map(_wins, beaten)) else "not better than every other one"
     choosing = cell(CHOOSING, "gold among 3")
     able = "can" if choosing.accuracy >= GATE else "can't reliably"
@@ -161,7 +163,7 @@ def findings(found: Sequence[Cell], form_pairs: Sequence[Mapping[str, Any]]) -> 
         _finding(
             "New facts in a fixed form need both",
             f"RAG has the fact and not the form, the LoRA the form and not the fact. LoRA + RAG is {best}"
-            f" (adjusted p ≤ {max(pair['p_adjusted'] for pair in beaten):.2g}).",
+            f" (adjusted p {shown_p}).",
             [cell(FORM, name) for name in ("prompt", "few-shot", "RAG", "few-shot + RAG", "LoRA", "LoRA + RAG")],
         ),
         _finding(
