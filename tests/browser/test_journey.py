@@ -34,7 +34,7 @@ def test_from_an_upload_to_a_shared_link(
     page.goto(f"{dashboard}/Data")
     upload(page, 0, banking / "test.csv", "3,080 rows")
     page.get_by_text("Change how it is read").first.click()
-    number = page.get_by_label("Rows to use (0: all)")
+    number = page.get_by_test_id("stNumberInputField").first
     number.fill(str(ROWS))
     number.press("Tab")
     page.get_by_role("tab", name="Training set").click()
@@ -110,7 +110,7 @@ def test_every_page_opens_cold_by_its_own_address(dashboard: str, page: Page, pa
 
 def upload(page: Page, at: int, file: Path, seen: str) -> None:
     page.locator('input[type="file"]').nth(at).set_input_files(file)
-    expect(page.get_by_text(seen)).to_be_visible()
+    expect(page.get_by_text(f": {seen}").first).to_be_visible()
 
 
 def add(page: Page, kind: str, name: str, base_url: str | None = None, *, nearest: bool = False) -> None:

@@ -55,7 +55,7 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
 
 
 def test_an_interrupt_is_a_cancelled_run_that_can_go_on(project: Project) -> None:
-    with fault_server(latency_s=0.05) as served:
+    with fault_server(latency_s=0.2) as served:
         project.write(served, n=N, concurrency=IN_FLIGHT)
         process = project.start("run", str(project.file))
         until_served(served, 30)
