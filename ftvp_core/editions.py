@@ -12,7 +12,7 @@ from ftvp_core.data.examples import recorded_csv
 from ftvp_core.data.formats.own import to_jsonl
 from ftvp_core.data.mending import can_mend, mend
 from ftvp_core.data.splits import split
-from ftvp_core.drafts import Keys, Part, change, draft_keys, keep_upload, put_candidate, read_part
+from ftvp_core.drafts import Keys, Part, change, draft_keys, keep_upload, put_candidate, read_part, window
 from ftvp_core.errors import UserError
 from ftvp_core.store.store import Store
 from ftvp_core.types import Example, ExampleSet, Finding
@@ -45,7 +45,7 @@ def keep_mended(store: Store, draft_id: str, finding_id: str) -> None:
     """Use a version of the set that a finding is of, with what was found mended. Raises UserError."""
     keys = draft_keys(store, draft_id)
     evaluated, trained = _examples(keys, "eval_set"), _examples(keys, "train_set")
-    mended = mend(finding_id, evaluated, trained) if evaluated else None
+    mended = mend(finding_id, evaluated, trained, window=window(keys)) if evaluated else None
     if mended is None:
         raise UserError(f"finding {finding_id}", "can't be mended here", "mend the file and upload it again")
     part: Part = "train_set" if mended.part == "train" else "eval_set"
