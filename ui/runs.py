@@ -6,9 +6,10 @@ from functools import partial
 
 import streamlit as st
 
-from ftvp_core.report.load import Report, load_report
+from ftvp_core.report.load import Report, load_report, stored_findings
 from ftvp_core.report.write import candidate_rows, csv_text, example_rows
 from ftvp_core.store.store import RunRow, Store
+from ftvp_core.types import Finding
 from ui import address, state
 from ui.words import ago, plain
 
@@ -75,7 +76,12 @@ def report_of(store: Store, run: RunRow) -> Report:
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _report(_store: Store, run_id: str, state_: str, finished_at: float | None, tick: int) -> Report:
-    return load_report(_store, run_id)
+    return load_report(_store, run_id, _findings)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _findings(_store: Store, eval_set: str, train_set: str | None) -> Sequence[Finding]:
+    return stored_findings(_store, eval_set, train_set)
 
 
 def head(store: Store, report: Report) -> None:

@@ -1,6 +1,6 @@
 """A stored run, read into a Report: its comparison and its decision, whatever state it is in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Tokens, Warned
+from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Finding, Tokens, Warned
 
 #: What stands for an answer that hasn't been asked for yet.
 NOT_RUN = "not run"
@@ -33,12 +33,23 @@ class Report:
     latencies_s: dict[str, list[float]]  # by candidate, what its quantiles are of
 
 
-def load_report(store: Store, run_id: str) -> Report:
-    """Read and compare. Raises UserError where there is no such run."""
+#: What the checks find in a stored eval set and, if there is one, a training set, by their keys.
+FindingsOf = Callable[[Store, str, str | None], Sequence[Finding]]
+
+
+def stored_findings(store: Store, eval_set: str, train_set: str | None) -> Sequence[Finding]:
+    """All checks of two stored sets: seconds on large ones, and always the same for the same keys."""
+    return check(from_json(store.body(eval_set)), from_json(store.body(train_set)) if train_set else None)
+
+
+def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_findings) -> Report:
+    """Read and compare. Who loads a run again and again gives a `findings_of` that remembers.
+
+    Raises UserError where there is no such run.
+    """
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run.id}")
     eval_set = from_json(store.body(run.eval_set))
-    train_set = from_json(store.body(run.train_set)) if run.train_set else None
     arms = _arms(store, run, spec, eval_set)
     named, points = arms[: len(spec.candidates)], iter(arms[len(spec.candidates) :])
     sweeps = [
@@ -49,7 +60,7 @@ def load_report(store: Store, run_id: str) -> Report:
         named, _clusters(eval_set.examples), [example.tags for example in eval_set.examples], spec.decide.margin, sweeps
     )
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
-    decision = decide(comparison, spec.decide, check(eval_set, train_set), structured)
+    decision = decide(comparison, spec.decide, findings_of(store, run.eval_set, run.train_set), structured)
     decision = replace(decision, warnings=decision.warnings + _measured(store, run, spec, comparison))
     latencies = {arm.name: arm.latency_s[~np.isnan(arm.latency_s)].tolist() for arm in named}
     return Report(run, spec, eval_set, comparison, decision, latencies)
