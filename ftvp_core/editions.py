@@ -67,10 +67,12 @@ def keep_split(store: Store, draft_id: str, train_share: float, seed: int) -> No
         f"Split with seed {seed}: {counts}. Rows of one group, and rows that nearly repeat each other, are on one side."
     )
     note = Note(said, {"eval_set": keys["eval_set"], "train_set": keys.get("train_set")})
-    named: tuple[tuple[Part, str], ...] = (("eval_set", "eval"), ("train_set", "train"))
-    change(
-        store, draft_id, **{part: _edition(keys, "eval_set", name, parts[name], note) for part, name in named}
-    )  # fmt: skip
+    unlimited = {
+        **keys,
+        "eval_set": {"path": keys["eval_set"]["path"]},
+    }  # how many rows are asked is no limit of training
+    named: tuple[tuple[Part, str, Keys], ...] = (("eval_set", "eval", keys), ("train_set", "train", unlimited))
+    change(store, draft_id, **{part: _edition(of, "eval_set", name, parts[name], note) for part, name, of in named})
 
 
 def go_back(store: Store, draft_id: str, part: Part) -> None:

@@ -47,7 +47,11 @@ def test_rows_longer_than_a_tune_takes_are_dropped_and_the_file_stays(store: Sto
 
 def test_a_split_keeps_every_row_once_and_the_columns_that_prompts_name(store: Store) -> None:
     draft_id = draft(store, "frage,label\n" + "".join(f"wo ist {word} heute,{word[0] > 'e'}\n" for word in WORDS))
+    limited = {**drafts.draft_keys(store, draft_id)["eval_set"], "limit": 3}
+    drafts.change(store, draft_id, eval_set=limited)
     editions.keep_split(store, draft_id, 0.4, seed=3)
+    kept = drafts.draft_keys(store, draft_id)
+    assert (kept["eval_set"].get("limit"), kept["train_set"].get("limit")) == (3, None)
     trained, evaluated = read(store, draft_id, "train_set"), read(store, draft_id, "eval_set")
     assert (len(trained), len(evaluated)) == (4, 6)
     assert sorted(trained + evaluated) == [f"wo ist {word} heute" for word in WORDS]
