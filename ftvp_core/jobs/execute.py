@@ -14,7 +14,8 @@ from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.plan import Plan, stored_plan
-from ftvp_core.runs.runner import Ended, Opened, Runner
+from ftvp_core.runs.runner import Ended, Runner
+from ftvp_core.runs.underway import Opened
 from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store

@@ -46,12 +46,18 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A candidate, ready to run. `price` is None where a request's price isn't known, or nothing is sent."""
+    """A candidate, ready to run. `price` is None where a request's price isn't known, or nothing is sent.
+
+    It answers `examples`: the eval set's, unless it `is_side`: asked for something beside the comparison, in which it
+    doesn't appear. Side arms stand after all others.
+    """
 
     candidate: Candidate
+    examples: tuple[Example, ...]
     render: Render
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate
+    is_side: bool = False
 
     @property
     def is_remote(self) -> bool:
@@ -132,7 +138,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
-        arms.append(Arm(candidate, render, pricer(candidate, spec), planned))
+        arms.append(Arm(candidate, sources.eval_set.examples, render, pricer(candidate, spec), planned))
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
@@ -149,7 +155,7 @@ def estimate(plan: Plan) -> Estimate:
             continue
         counted = counter(arm.candidate.model_name)
         methods.add(counted.method)
-        for example in plan.sources.eval_set.examples:
+        for example in arm.examples:
             request = arm.render(example, arm.planned)
             prompt = as_json(request.messages)
             calls += repeats
