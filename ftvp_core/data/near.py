@@ -198,6 +198,8 @@ def _bands(one: str) -> Iterator[int]:
 
 def _width(units: Sequence[str]) -> int:
     """Units that about one word takes: two characters where words aren't spaced."""
+    if all(map(str.isascii, units)):
+        return 1
     unspaced = sum(any(low <= ord(unit[0]) <= high for low, high in _UNSPACED) for unit in units if unit)
     return 2 if 2 * unspaced > len(units) else 1
 

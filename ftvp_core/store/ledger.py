@@ -55,6 +55,18 @@ class Outcome:
 ResultRow = dict[str, Any]
 Entry = Intent | Outcome | ResultRow
 
+# Statements are made once: building them anew took as long as running them.
+_MONEY = (
+    select(runs.c.owner, runs.c.limit_usd, runs.c.spent_usd, runs.c.reserved_usd)
+    .where(runs.c.id == bindparam("b_run"))
+    .with_for_update()
+)
+_SPEND = (
+    update(runs)
+    .where(runs.c.id == bindparam("b_run"))
+    .values(spent_usd=bindparam("spent"), reserved_usd=bindparam("reserved"))
+)
+_INTEND, _ANSWER = attempts.insert(), results.insert()
 _COMPLETE = (
     update(attempts)
     .where(
@@ -81,11 +93,7 @@ def commit(connection: Connection, run_id: str, entries: Sequence[Entry]) -> lis
     Raises LeaseLost, and writes nothing, when the run isn't this process's any more.
     """
     outcomes = [entry for entry in entries if isinstance(entry, Outcome)]
-    money = connection.execute(
-        select(runs.c.owner, runs.c.limit_usd, runs.c.spent_usd, runs.c.reserved_usd)
-        .where(runs.c.id == run_id)
-        .with_for_update()
-    ).one()
+    money = connection.execute(_MONEY, {"b_run": run_id}).one()
     if money.owner != owner():
         raise LeaseLost(run_id)
     spent, reserved = money.spent_usd, money.reserved_usd
@@ -104,14 +112,14 @@ def commit(connection: Connection, run_id: str, entries: Sequence[Entry]) -> lis
             accepted.append(entry)
             reserved += entry.reserve_usd
     if accepted:
-        connection.execute(attempts.insert(), [_intent_row(run_id, intent) for intent in accepted])
+        connection.execute(_INTEND, [_intent_row(run_id, intent) for intent in accepted])
     if outcomes:
         connection.execute(_COMPLETE, [_outcome_row(run_id, outcome) for outcome in outcomes])
     rows = [{"run_id": run_id, **entry} for entry in entries if isinstance(entry, dict)]
     if rows:
-        connection.execute(results.insert(), rows)
+        connection.execute(_ANSWER, rows)
     if (spent, reserved) != (money.spent_usd, money.reserved_usd):
-        connection.execute(update(runs).where(runs.c.id == run_id).values(spent_usd=spent, reserved_usd=reserved))
+        connection.execute(_SPEND, {"b_run": run_id, "spent": spent, "reserved": reserved})
     return holds
 
 
