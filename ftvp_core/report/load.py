@@ -50,6 +50,7 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
     """
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run.id}")
+    findings = findings_of(store, run.eval_set, run.train_set)  # first: it may hold the sets for itself
     eval_set = from_json(store.body(run.eval_set))
     arms = _arms(store, run, spec, eval_set)
     named, points = arms[: len(spec.candidates)], iter(arms[len(spec.candidates) :])
@@ -61,7 +62,7 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
         named, _clusters(eval_set.examples), [example.tags for example in eval_set.examples], spec.decide.margin, sweeps
     )
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
-    decision = decide(comparison, spec.decide, findings_of(store, run.eval_set, run.train_set), structured)
+    decision = decide(comparison, spec.decide, findings, structured)
     decision = replace(decision, warnings=decision.warnings + _measured(store, run, spec, comparison))
     latencies = {arm.name: arm.latency_s[~np.isnan(arm.latency_s)].tolist() for arm in named}
     return Report(run, spec, eval_set, comparison, decision, latencies)
