@@ -114,10 +114,10 @@ class Together:
     def _batches(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Rows that can be in one batch, of a like length: as many as fit by then."""
 
-        def alone(row: Row) -> str:
-            return "" if self.base.mixes(row.adapter) else row.adapter or ""
+        def apart(row: Row) -> tuple[bool, str]:
+            return self._shares(row), "" if self.base.mixes(row.adapter) else row.adapter or ""
 
-        for _, mixable in groupby(sorted(rows, key=alone), key=alone):
+        for _, mixable in groupby(sorted(rows, key=apart), key=apart):
             waiting = sorted(mixable, key=lambda row: (len(row.rest), len(row.ids)))
             while waiting:
                 n = self._rows
@@ -126,13 +126,16 @@ class Together:
 
     # What is shared
 
+    def _shares(self, row: Row) -> bool:
+        return len(row.ids) + row.room <= self.base.shareable_columns
+
     def _share(self, rows: Sequence[Row]) -> None:
         """Gives each row the prefix that it shares. Keys and values are an adapter's own, and so is a prefix."""
         before, self._kept = self._kept, {}
-        fits = [row for row in rows if len(row.ids) + row.room <= self.base.shareable_columns]
+        able = [row for row in rows if self._shares(row)]
         try:
-            for arm in dict.fromkeys(row.arm for row in fits):
-                self._share_of(arm, [row for row in fits if row.arm is arm], *before.pop(arm, (None, None)))
+            for arm in dict.fromkeys(row.arm for row in able):
+                self._share_of(arm, [row for row in able if row.arm is arm], *before.pop(arm, (None, None)))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -8,14 +8,14 @@ from itertools import groupby
 WORTH = 256
 
 
-def common(rows: Sequence[Sequence[int]]) -> int:
+def common(rows: Sequence[list[int]]) -> int:
     """How many first tokens all rows share; a row's last token is never counted, for it is what is answered to."""
     low, high = min(rows), max(rows)  # all that these two share stands in every row between them
     shortest = min(map(len, rows)) - 1
     return next((at for at in range(shortest) if low[at] != high[at]), shortest)
 
 
-def deeper(rows: Sequence[Sequence[int]], known: int, worth: int = WORTH) -> Iterator[tuple[list[int], int]]:
+def deeper(rows: Sequence[list[int]], known: int, worth: int = WORTH) -> Iterator[tuple[list[int], int]]:
     """Groups of rows that share more than the `known` tokens that all do: (their positions, how many tokens).
 
     A longer prefix comes after the shorter one that it goes on from. The tree of prefixes is that of SGLang's
@@ -24,9 +24,7 @@ def deeper(rows: Sequence[Sequence[int]], known: int, worth: int = WORTH) -> Ite
     yield from _below(rows, sorted(range(len(rows)), key=lambda at: rows[at]), known, worth)
 
 
-def _below(
-    rows: Sequence[Sequence[int]], order: Sequence[int], known: int, worth: int
-) -> Iterator[tuple[list[int], int]]:
+def _below(rows: Sequence[list[int]], order: Sequence[int], known: int, worth: int) -> Iterator[tuple[list[int], int]]:
     length = common([rows[at] for at in order])
     if (len(order) - 1) * (length - known) >= worth:
         yield list(order), length
