@@ -47,20 +47,20 @@ class Servers:
         """Take note of a failed try."""
         provider = candidate.provider or ""
         if failure.stops is not None:
-            self._stop((candidate.model or "") if failure.stops == "model" else provider, f"stopped after {failure}")
+            self.stop((candidate.model or "") if failure.stops == "model" else provider, f"stopped after {failure}")
             return Next()
         if failure.retry and (failure.retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
-            self._stop(provider, _parked(failure))
+            self.stop(provider, _parked(failure))
             return Next()
         if failure.retry and try_ < TRIES:
             return Next(_wait_s(failure, try_))
         self._failed_in_a_row[provider] += 1
         in_a_row = self._failed_in_a_row[provider]
         if in_a_row >= self._most_in_a_row:
-            self._stop(provider, f"stopped after {in_a_row} failed rows in a row ({failure})")
+            self.stop(provider, f"stopped after {in_a_row} failed rows in a row ({failure})")
         return Next(is_failed=True)
 
-    def _stop(self, name: str, cause: str) -> None:
+    def stop(self, name: str, cause: str) -> None:
         """The first cause is the one that is told."""
         self._stopped.setdefault(name, cause)
 

@@ -29,12 +29,14 @@ class Figures(Base):
     def settle_lost_attempts(self, run_id: str) -> None:
         """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held.
 
+        Those in a batch aren't lost: the batch is asked for them.
+
         Raises LeaseLost.
         """
         with self._holding(run_id) as connection:
             connection.execute(
                 update(attempts)
-                .where(attempts.c.run_id == run_id, attempts.c.state == "sent")
+                .where(attempts.c.run_id == run_id, attempts.c.state == "sent", attempts.c.batch.is_(None))
                 .values(state="unknown", cause="the process ended before the answer")
             )
 
