@@ -241,6 +241,11 @@ class Spec(Part):
     def by_name(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
 
+    def is_batched(self, candidate: Candidate) -> bool:
+        """Whether its provider answers it in batches."""
+        provider = self.providers.get(candidate.provider or "")
+        return provider is not None and provider.batch and candidate.provider != "local"
+
     def arms(self) -> tuple[Candidate, ...]:
         """All that is run: the candidates in the file's order, then each sweep's points."""
         points = (

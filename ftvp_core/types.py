@@ -233,6 +233,7 @@ class CandidateFigures:
     training_cost_usd: Decimal | None
     retrieval: RetrievalFigures | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
+    batch: bool = False  # answered in batches: its latency isn't measured
 
 
 @dataclass(frozen=True, slots=True)

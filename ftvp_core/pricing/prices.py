@@ -85,8 +85,7 @@ def pricer(candidate: Candidate, spec: Spec) -> Pricer | None:
     if candidate.model is None or candidate.provider == "local":
         return None
     plain = _plain(candidate, spec)
-    provider = spec.providers.get(candidate.provider or "")
-    return plain if plain is None or provider is None or not provider.batch else _in_batch(plain)
+    return plain if plain is None or not spec.is_batched(candidate) else _in_batch(plain)
 
 
 def _in_batch(plain: Pricer) -> Pricer:

@@ -33,7 +33,7 @@ class OnServers:
 
     def __init__(self, run: Underway, concurrency: int) -> None:
         self.servers = Servers(concurrency)
-        self.lag = Lag()
+        self._lag = Lag()
         self._run = run
         self._concurrency = concurrency
         self._settled = asyncio.Event()
@@ -58,7 +58,7 @@ class OnServers:
                 await self._write(waiting)
 
         try:
-            async with self.lag, asyncio.TaskGroup() as group:
+            async with self._lag, asyncio.TaskGroup() as group:
                 for _ in range(min(self._concurrency, run.total - run.done)):
                     group.create_task(work())
         except ExceptionGroup as several:  # one cause, as raised: all else was ended by it
@@ -67,6 +67,11 @@ class OnServers:
             await feed.close()
             for model in models.values():
                 await model.close()
+
+    @property
+    def lag_s(self) -> float | None:
+        """The event loop's lag (p95) while it measured latencies: of this process, or of one before, if that was more."""
+        return max((lag for lag in (self._run.row.lag_s, self._lag.p95_s) if lag is not None), default=None)
 
     def _windows(self, arms: Sequence[int], models: Mapping[int, RemoteModel]) -> Iterator[Window]:
         """Unfinished work, rendered, and what the cache has of it. Runs in threads: it changes nothing."""

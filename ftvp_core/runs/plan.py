@@ -134,7 +134,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         _check_training_rows(candidate, where, sources)
         if candidate.provider and candidate.provider != "local":
             api_key(provider_of(candidate, spec), where)
-            if is_batched(candidate, spec) and candidate.sampling.stream:
+            if spec.is_batched(candidate) and candidate.sampling.stream:
                 raise UserError(where, "found sampling.stream; a batch can't stream", "leave out one of the two")
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
@@ -146,7 +146,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
                 render,
                 pricer(candidate, spec),
                 planned,
-                is_batched=is_batched(candidate, spec),
+                is_batched=spec.is_batched(candidate),
             )
         )
     _check_limit(arms, limit_usd)
@@ -275,11 +275,6 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
     }
     content = json.dumps([identity, as_json(request.messages), parameters], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def is_batched(candidate: Candidate, spec: Spec) -> bool:
-    """Whether its provider answers it in batches."""
-    return candidate.model is not None and candidate.provider != "local" and provider_of(candidate, spec).batch
 
 
 def provider_of(candidate: Candidate, spec: Spec) -> ProviderSpec:

@@ -54,7 +54,7 @@ class Runner:
         stopped: list[str] = []
         cancelled = False
         async with run.ledger:
-            heeding = asyncio.create_task(_heed(run, asyncio.current_task()))
+            heeding = asyncio.create_task(_heed(run, remote, asyncio.current_task()))
             batches = asyncio.create_task(in_batches.run())
             try:
                 with _noted(stopped):
@@ -88,7 +88,7 @@ class Runner:
                 if at not in answered:
                     name = self.plan.arms[at].candidate.name
                     causes.append(f"{name}: no call was answered ({said[0][0] if said else 'none was sent'})")
-        lag_s = remote.lag.p95_s
+        lag_s = remote.lag_s
         if cancelled:
             return Ended("cancelled", "cancelled", lag_s)
         if not causes:
@@ -107,13 +107,14 @@ def _noted(stopped: list[str]) -> Iterator[None]:
             raise
 
 
-async def _heed(run: Underway, work: "asyncio.Task[object] | None") -> None:
-    """Do what is asked of the run: pause, go on, cancel."""
+async def _heed(run: Underway, remote: OnServers, work: "asyncio.Task[object] | None") -> None:
+    """Do what is asked of the run: pause, go on, cancel. Say how late the event loop is."""
     while not run.watch.cancelled():
         if run.watch.paused():
             run.going.clear()
         else:
             run.going.set()
+        run.watch.lagging(remote.lag_s)
         await asyncio.sleep(ASK_EVERY_S)
     if work is not None:
         work.cancel()

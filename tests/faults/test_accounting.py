@@ -202,6 +202,7 @@ def test_rows_are_asked_in_the_files_order_over_many_windows_and_what_the_cache_
     assert [one["n_scored"] for one in report["candidates"]] == [300, 300]
     (a, b) = [one["message"] for one in report["decision"]["warnings"] if one["id"] == "from-cache"]
     assert a.startswith("a: 150 of 300 answers came from the cache") and b.startswith("b: 150 of 300")
+    assert a.endswith("; latency is of the other 150 alone")
 
 
 @pytest.mark.parametrize(("lag_ms", "warned"), [(0.01, False), (40, True)])
