@@ -49,6 +49,10 @@ class ProviderSpec(Part):
     batch: bool = False
 
 
+#: What `openai` is where a file doesn't say.
+OPENAI = ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+
+
 class TokenPrice(Part):
     """USD per million tokens. `cached_input` is the input's price where it isn't given."""
 

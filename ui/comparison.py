@@ -107,6 +107,8 @@ def table(comparison: Comparison, against_name: str) -> None:
         placeholder="unknown",
         alt="One row a candidate: accuracy, latency, tokens, cost, failed and ungraded rows. The CSV holds the same.",
     )
+    if untimed := [one.name for one in ranked if one.batch and one.latency_s is None]:
+        st.caption(plain(f"Latency not measured (batch, at half price): {', '.join(untimed)}."))
     _failures(ranked)
 
 

@@ -15,8 +15,6 @@ from ftvp_core.errors import CallFailed
 from ftvp_core.models.chat import chat_answer, chat_body, completion, refused, server_words
 from ftvp_core.types import Answer, Request
 
-OPENAI = "https://api.openai.com/v1"
-
 
 class OpenAICompatible:
     """One model on one server. Make it inside a running event loop, close it there."""

@@ -22,7 +22,7 @@ from ftvp_core.models import RemoteModel
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
-from ftvp_core.spec import Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
+from ftvp_core.spec import OPENAI, Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.tokens import counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
@@ -280,7 +280,7 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
 def provider_of(candidate: Candidate, spec: Spec) -> ProviderSpec:
     name = candidate.provider or ""
     if name == "openai" and name not in spec.providers:
-        return ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+        return OPENAI
     return spec.providers[name]
 
 
