@@ -18,6 +18,7 @@ from ftvp_core.analysis.intervals import (
     quantiles,
 )
 from ftvp_core.analysis.paired import holm, paired_p, verdict
+from ftvp_core.analysis.repeats import spread
 from ftvp_core.analysis.retrieval import retrieval_figures
 from ftvp_core.types import (
     CandidateFigures,
@@ -135,6 +136,7 @@ def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         training_cost_usd=arm.training_cost_usd,
         retrieval=retrieval_figures(arm.retrieval, clusters[arm.example]),
         batch=arm.batch,
+        spread=spread(arm.grade, arm.example),
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
     )
 

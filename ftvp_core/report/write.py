@@ -165,7 +165,7 @@ def _bounds(interval: Interval | dict[str, float] | None) -> list[float] | None:
 def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     parts = {"interval": ("low", "high"), "latency_s": ("p50", "p95", "p99"), "ttft_s": ("p50", "p95")}
     for key, value in keys.items():
-        if key == "retrieval":
+        if key in {"retrieval", "spread"}:  # the JSON report has them
             continue
         if key in parts or isinstance(value, dict):
             inside = (

@@ -24,6 +24,7 @@ def ran(home: Home) -> Iterator[str]:
         keys = {
             "eval_set": {"path": "e.jsonl"},
             "providers": {"sim": {"base_url": served.url}, "cheap": {"base_url": served.url, "batch": True}},
+            "run": {"repeats": 2},
             "candidates": [
                 {"name": name, "model": f"{name}/m", "prompt": {"user": "{question}"}} for name in ("cheap", "sim")
             ],
@@ -37,12 +38,14 @@ def test_a_batch_is_watched_on_run_and_has_no_latency_on_compare(home: Home, ope
     at = opened("pages/3_Run.py", ran)
     assert not at.exception
     (batch,) = at.dataframe[1].value.to_dict("records")
-    expected = {"model": "cheap/m", "state": "completed, read", "requests": 20, "answered": 20, "failed": 0}
+    expected = {"model": "cheap/m", "state": "completed, read", "requests": 40, "answered": 40, "failed": 0}
     assert batch == expected
     assert "half price, latency not measured, up to 24 h" in said(at)
     at = opened("pages/4_Compare.py", ran)
     assert not at.exception
     assert any("cheap not measured (batch)" in alt for alt in alts_of(at))
+    (first, _) = at.dataframe[0].value["over the repeats"]  # this server always says the same
+    assert first.endswith("(SD 0.0 points), 0 % of examples flip")
     assert "Latency not measured (batch, at half price): cheap." in said(at).replace("\\", "")
 
 
