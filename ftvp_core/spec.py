@@ -49,6 +49,10 @@ class ProviderSpec(Part):
     batch: bool = False
 
 
+#: What `openai` is where a file doesn't say.
+OPENAI = ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+
+
 class TokenPrice(Part):
     """USD per million tokens. `cached_input` is the input's price where it isn't given."""
 
@@ -240,6 +244,11 @@ class Spec(Part):
 
     def by_name(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def is_batched(self, candidate: Candidate) -> bool:
+        """Whether its provider answers it in batches."""
+        provider = self.providers.get(candidate.provider or "")
+        return provider is not None and provider.batch and candidate.provider != "local"
 
     def arms(self) -> tuple[Candidate, ...]:
         """All that is run: the candidates in the file's order, then each sweep's points."""

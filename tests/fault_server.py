@@ -2,6 +2,8 @@
 
 A prompt that holds `[ex-17]` is answered `yes` (right) or `no` by a draw from (model, example): the true accuracy is
 known to the row. Faults are drawn from (model, example, attempt): the same whatever the order.
+
+It takes files and batches too (`tests/fault_batches.py`), which answer from the same truth.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fault_batches import Batches
+
 EXAMPLE = re.compile(r"\[ex-(\d+)\]")
 #: Tokens that each answer is billed.
 TOKENS_IN, TOKENS_OUT = 11, 2
@@ -33,6 +37,15 @@ def draw(*named: object) -> float:
 
 def is_right(model: str, example: int, share: float = 0.7) -> bool:
     return draw("right", model, example) < share
+
+
+def example_of(body: Mapping[str, Any]) -> int:
+    found = EXAMPLE.findall(body["messages"][-1]["content"])
+    return int(found[-1]) if found else 0
+
+
+def answer_of(model: str, example: int) -> str:
+    return "yes" if is_right(model, example) else "no"
 
 
 @dataclass
@@ -57,6 +70,7 @@ class Served:
         self.answered = Counter[tuple[str, int]]()
         self.messages: list[list[dict[str, str]]] = []
         self.keys: set[str] = set()
+        self.batches = Batches(self._in_batch)
         self.first_at = self.last_at = 0.0  # of requests taken and answers computed, on this machine's clock
 
     @property
@@ -70,8 +84,7 @@ class Served:
         self.messages.append(body["messages"])
         self.keys.add(request.headers.get("Authorization", ""))
         model = body["model"]
-        found = EXAMPLE.findall(body["messages"][-1]["content"])
-        example = int(found[-1]) if found else 0
+        example = example_of(body)
         self.attempts[model, example] += 1
         fault = self._fault(model, example, self.attempts[model, example])
         if fault == "401-echo":
@@ -87,7 +100,7 @@ class Served:
         if fault == "drop":
             assert request.transport is not None
             request.transport.abort()
-        answer = "yes" if is_right(model, example) else "no"
+        answer = answer_of(model, example)
         if body.get("stream"):
             return await self._stream(request, answer, broken=fault == "reset")
         if fault == "malformed":
@@ -99,6 +112,17 @@ class Served:
         if fault == "empty":
             message["content"] = ""
         return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    def _in_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A request of a batch, answered and billed."""
+        model, example = body["model"], example_of(body)
+        self.requests += 1
+        self.billed[model] += 1
+        self.attempts[model, example] += 1
+        self.answered[model, example] += 1
+        message = {"role": "assistant", "content": answer_of(model, example)}
+        usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
+        return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
 
     async def tell(self, request: web.Request) -> web.Response:
         """For a bench in another process: what was served since the last time this was asked, and for how long."""
@@ -166,9 +190,10 @@ def fault_server(latency_s: float = 0.01, **shares: float) -> Iterator[Served]:
     started = threading.Event()
 
     async def serve() -> None:
-        application = web.Application()
+        application = web.Application(client_max_size=2**28)
         application.router.add_post("/v1/chat/completions", served.complete)
         application.router.add_get("/v1/served", served.tell)
+        served.batches.add_to(application)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

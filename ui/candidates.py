@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from ftvp_core.drafts import Keys, bounds_of, change, names_gold, put_candidate, suggested_search, to_spec
-from ftvp_core.spec import Candidate
+from ftvp_core.spec import OPENAI, Candidate
 from ftvp_core.store.store import Store
 from ui.words import plain
 
@@ -148,6 +148,7 @@ def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:
             "The environment variable with its key", placeholder="ACME_KEY", help="The name, never the key itself"
         ).strip()
         providers = {provider: {"base_url": base_url, **({"api_key_env": key_env} if key_env else {})}}
+    providers |= _batched(keys, provider, providers)
     if provider == "local" or not st.checkbox(
         "Set its price", help="A model that no dated table knows is unpriced without one: its cost is unknown, not 0"
     ):
@@ -158,6 +159,20 @@ def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:
         "output": out.number_input("USD per million tokens out", 0.0, value=0.60, format="%.4f"),
     }
     return providers, {f"{provider}/{model.strip()}": price}, f"{provider}/{model.strip()}"
+
+
+def _batched(keys: Keys, provider: str, new: Keys) -> Keys:
+    """The provider again, with whether its candidates are asked in batches: nothing where that is as before."""
+    if provider == "local" or not provider:
+        return {}
+    entry = new.get(provider) or keys.get("providers", {}).get(provider) or OPENAI.model_dump(exclude_defaults=True)
+    batch = st.checkbox(
+        "Ask in batches",
+        value=bool(entry.get("batch")),
+        key=f"batch-{provider}",
+        help="Half price, latency not measured, up to 24 h. Holds for all candidates of this provider",
+    )
+    return {} if batch == bool(entry.get("batch")) else {provider: {**entry, "batch": batch}}
 
 
 def _prompt(keys: Keys, kind: str) -> Keys:

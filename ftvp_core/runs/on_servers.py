@@ -6,22 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
-from typing import Any
-
-from sqlalchemy import Row
 
 from ftvp_core.candidates.prompt import as_json
 from ftvp_core.errors import CallFailed, RunStopped
 from ftvp_core.models import RemoteModel
 from ftvp_core.pricing.prices import reserve
+from ftvp_core.runs.cached import window
 from ftvp_core.runs.lag import Lag
-from ftvp_core.runs.plan import cache_key, open_remote
+from ftvp_core.runs.plan import open_remote
 from ftvp_core.runs.result_rows import answered, failed, failed_outcome
 from ftvp_core.runs.servers import TRIES, Servers
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
-from ftvp_core.types import Answer, Usage
 
 
 @dataclass(slots=True)
@@ -36,7 +33,7 @@ class OnServers:
 
     def __init__(self, run: Underway, concurrency: int) -> None:
         self.servers = Servers(concurrency)
-        self.lag = Lag()
+        self._lag = Lag()
         self._run = run
         self._concurrency = concurrency
         self._settled = asyncio.Event()
@@ -46,7 +43,7 @@ class OnServers:
     async def run(self) -> None:
         """To their end, or to what stops them all: raises RunStopped."""
         run = self._run
-        arms = [at for at in run.arms if run.plan.arms[at].is_remote]
+        arms = [at for at in run.arms if run.plan.arms[at].is_remote and not run.plan.arms[at].is_batched]
         if not arms:
             return
         models = {at: open_remote(run.plan.arms[at], run.plan.spec) for at in arms}
@@ -61,7 +58,7 @@ class OnServers:
                 await self._write(waiting)
 
         try:
-            async with self.lag, asyncio.TaskGroup() as group:
+            async with self._lag, asyncio.TaskGroup() as group:
                 for _ in range(min(self._concurrency, run.total - run.done)):
                     group.create_task(work())
         except ExceptionGroup as several:  # one cause, as raised: all else was ended by it
@@ -71,27 +68,18 @@ class OnServers:
             for model in models.values():
                 await model.close()
 
+    @property
+    def lag_s(self) -> float | None:
+        """The event loop's lag (p95) while it measured latencies: of this process, or of one before, if that was more."""
+        return max((lag for lag in (self._run.row.lag_s, self._lag.p95_s) if lag is not None), default=None)
+
     def _windows(self, arms: Sequence[int], models: Mapping[int, RemoteModel]) -> Iterator[Window]:
         """Unfinished work, rendered, and what the cache has of it. Runs in threads: it changes nothing."""
         run = self._run
         units = run.units(arms)
+        identities = {at: model.identity for at, model in models.items()}
         while chunk := list(islice(units, WINDOW)):
-            works = run.works(chunk)
-            if not run.plan.spec.run.cache:
-                yield Window(works, ())
-                continue
-            for work in works:
-                work.cache_key = cache_key(models[work.unit.arm].identity, work.request, work.unit.repeat)
-            found = run.store.cached([work.cache_key for work in works if work.cache_key], run.row.created_at)
-            cached = [self._from_cache(work, found[work.cache_key]) for work in works if work.cache_key in found]
-            yield Window([work for work in works if work.cache_key not in found], cached)
-
-    def _from_cache(self, work: Work, row: Row[Any]) -> ResultRow:
-        """An earlier answer, graded anew; with the latency that was measured then, and marked."""
-        usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
-        answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
-        price = self._run.plan.arms[work.unit.arm].price
-        return answered(self._run.plan, work, answer, price.cost(usage) if price else None) | {"from_cache": True}
+            yield window(run, chunk, identities)
 
     async def _keep_cached(self, rows: Sequence[ResultRow]) -> None:
         await self._write(Settled(list(rows)))

@@ -22,7 +22,7 @@ from ftvp_core.models import RemoteModel
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
-from ftvp_core.spec import Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
+from ftvp_core.spec import OPENAI, Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.tokens import counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
@@ -58,6 +58,7 @@ class Arm:
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate
     is_side: bool = False
+    is_batched: bool = False
 
     @property
     def is_remote(self) -> bool:
@@ -75,18 +76,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run may take at the most. `counted_by` says how the tokens were counted."""
+    """What a run may take at the most. `counted_by` says how the tokens were counted; `batched` are calls in batches."""
 
     calls: int
     input_tokens: int
     counted_by: str
     most_usd: Decimal | None
     concurrency: int
+    batched: int = 0
 
     @property
     def seconds(self) -> float:
-        """How long the calls take if each takes one second: no provider tells beforehand."""
-        return self.calls / self.concurrency
+        """How long the calls take if each takes one second: no provider tells beforehand. A batch takes up to a day."""
+        return (self.calls - self.batched) / self.concurrency
 
 
 def read_sources(
@@ -131,14 +133,22 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         _check_supported(candidate, where)
         _check_training_rows(candidate, where, sources)
         if candidate.provider and candidate.provider != "local":
-            provider = _provider(candidate, spec)
-            api_key(provider, where)
-            if provider.batch:
-                raise UserError(where, "providers: batch isn't built yet in this version", "leave it out")
+            api_key(provider_of(candidate, spec), where)
+            if spec.is_batched(candidate) and candidate.sampling.stream:
+                raise UserError(where, "found sampling.stream; a batch can't stream", "leave out one of the two")
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
-        arms.append(Arm(candidate, sources.eval_set.examples, render, pricer(candidate, spec), planned))
+        arms.append(
+            Arm(
+                candidate,
+                sources.eval_set.examples,
+                render,
+                pricer(candidate, spec),
+                planned,
+                is_batched=spec.is_batched(candidate),
+            )
+        )
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
@@ -146,7 +156,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
 
 def estimate(plan: Plan) -> Estimate:
     """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
-    calls = tokens = 0
+    calls = tokens = batched = 0
     most: Decimal | None = Decimal(0)
     repeats = plan.spec.run.repeats
     methods: set[str] = set()
@@ -159,12 +169,13 @@ def estimate(plan: Plan) -> Estimate:
             request = arm.render(example, arm.planned)
             prompt = as_json(request.messages)
             calls += repeats
+            batched += repeats * arm.is_batched
             tokens += repeats * counted.count(prompt)
             if arm.price is None:
                 most = None
             elif most is not None:
                 most += repeats * reserve(arm.price, prompt, request.max_tokens)
-    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency)
+    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched)
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
@@ -227,7 +238,7 @@ def open_remote(arm: Arm, spec: Spec) -> RemoteModel:
     """The arm's server. Call it inside the event loop that will use it."""
     from ftvp_core.models.openai_compatible import OpenAICompatible
 
-    provider = _provider(arm.candidate, spec)
+    provider = provider_of(arm.candidate, spec)
     return OpenAICompatible(
         provider.base_url, arm.candidate.model_name, api_key(provider, f"candidate {arm.candidate.name}")
     )
@@ -266,10 +277,10 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _provider(candidate: Candidate, spec: Spec) -> ProviderSpec:
+def provider_of(candidate: Candidate, spec: Spec) -> ProviderSpec:
     name = candidate.provider or ""
     if name == "openai" and name not in spec.providers:
-        return ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+        return OPENAI
     return spec.providers[name]
 
 

@@ -36,6 +36,7 @@ class Intent:
     reserve_usd: Decimal
     at: float
     purpose: Purpose = "generation"
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def _intent_row(run_id: str, intent: Intent) -> dict[str, Any]:
         "state": "sent",
         "sent_at": intent.at,
         "reserve_usd": intent.reserve_usd,
+        "batch": intent.batch,
     }
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0002"
+HEAD = "0004"
 
 metadata = MetaData()
 
@@ -102,6 +102,7 @@ attempts = Table(
     Column("output_tokens", Integer),
     Column("reserve_usd", Usd, nullable=False),
     Column("cost_usd", Usd),  # None: unknown
+    Column("batch", String(32)),  # the key of the batch that it is in
     sqlite_with_rowid=False,
 )
 
@@ -164,6 +165,22 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+)
+
+# Requests sent together, answered within a day. `key` is ours: it is in the batch's metadata at its provider too.
+batches = Table(
+    "batches",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("model", Text, nullable=False),  # provider/model
+    Column("remote_id", Text),  # None: not created, or created and not heard of
+    Column("state", String(16), nullable=False),  # planned | creating | then as its provider calls it
+    Column("requests", Integer, nullable=False),
+    Column("completed", Integer, nullable=False),  # as its provider counts them
+    Column("failed", Integer, nullable=False),
+    Column("settled", Boolean, nullable=False),  # all that is to be known of its attempts is in the ledger
+    Column("planned_at", Float, nullable=False),
 )
 
 # A local model's latency, measured at batch 1 apart from the work.

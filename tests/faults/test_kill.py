@@ -37,6 +37,7 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
             process.communicate()
             run_id, state = project.newest()
             assert state == "interrupted"
+            assert project.lag_s() is not None  # kept with its last beat
             for arm, example in project.finished():
                 unit = ("ab"[arm], example)
                 asked_when_finished.setdefault(unit, served.attempts[unit])

@@ -1,0 +1,160 @@
+"""What a run has: its attempts and results, its tunings and probes, and their sums."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Integer, Row, case, cast, delete, func, select, update
+
+from ftvp_core.store.base import Base
+from ftvp_core.store.schema import attempts, probes, results, tunings
+
+#: Keys a query may name: SQLite's own limit is far higher, and speed is flat from here.
+KEYS_PER_QUERY = 500
+
+
+class Figures(Base):
+    def finished(self, run_id: str) -> set[tuple[int, int, int]]:
+        """(arm, example, repeat) of every result."""
+        columns = select(results.c.arm, results.c.example, results.c.repeat).where(results.c.run_id == run_id)
+        with self.engine.connect() as connection:
+            return {tuple(row) for row in connection.execute(columns)}
+
+    def tried(self, run_id: str) -> dict[tuple[int, int, int], int]:
+        """How many attempts each (arm, example, repeat) has had."""
+        unit = (attempts.c.arm, attempts.c.example, attempts.c.repeat)
+        counted = select(*unit, func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).group_by(*unit)
+        with self.engine.connect() as connection:
+            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(counted)}
+
+    def settle_lost_attempts(self, run_id: str) -> None:
+        """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held.
+
+        Those in a batch aren't lost: the batch is asked for them.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
+            connection.execute(
+                update(attempts)
+                .where(attempts.c.run_id == run_id, attempts.c.state == "sent", attempts.c.batch.is_(None))
+                .values(state="unknown", cause="the process ended before the answer")
+            )
+
+    def cached(self, keys: Sequence[str], before: float) -> dict[str, Row[Any]]:
+        """Answered results by cache key, from before `before` (a run's start): the oldest of each."""
+        found: dict[str, Row[Any]] = {}
+        with self.engine.connect() as connection:
+            for at in range(0, len(keys), KEYS_PER_QUERY):
+                matching = (
+                    select(results)
+                    .where(results.c.cache_key.in_(keys[at : at + KEYS_PER_QUERY]))
+                    .where(results.c.output.is_not(None), results.c.at < before, ~results.c.from_cache)
+                    .order_by(results.c.at.desc())
+                )
+                found.update({row.cache_key: row for row in connection.execute(matching)})
+        return found
+
+    def keep_probe(self, run_id: str, arm: int, latency_s: Sequence[float]) -> None:
+        """Raises LeaseLost."""
+        with self._holding(run_id) as connection:
+            connection.execute(delete(probes).where(probes.c.run_id == run_id, probes.c.arm == arm))
+            connection.execute(probes.insert().values(run_id=run_id, arm=arm, latency_s=list(latency_s)))
+
+    def keep_tuning(self, run_id: str, arm: int, **values: Any) -> None:
+        """Insert or update what is known of an arm's training: adapter, rows, seconds, cost_usd, log.
+
+        Raises LeaseLost.
+        """
+        with self._holding(run_id) as connection:
+            one = (tunings.c.run_id == run_id) & (tunings.c.arm == arm)
+            if connection.execute(update(tunings).where(one).values(**values)).rowcount == 0:
+                connection.execute(tunings.insert().values(run_id=run_id, arm=arm, **values))
+
+    def tunings(self, run_id: str) -> dict[int, Row[Any]]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(tunings).where(tunings.c.run_id == run_id))
+            return {row.arm: row for row in rows}
+
+    def probes(self, run_id: str) -> dict[int, list[float]]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(probes.c.arm, probes.c.latency_s).where(probes.c.run_id == run_id))
+            return {row.arm: row.latency_s for row in rows}
+
+    def counts(self, run_id: str, since: float = 0.0) -> dict[int, Row[Any]]:
+        """By arm, of its results so far: `done`, `failed`, `from_cache`; and `fresh`, asked since `since`, and the
+        first of those (`fresh_at`)."""
+        is_fresh = (results.c.at >= since) & ~results.c.from_cache
+        counted = (
+            select(
+                results.c.arm,
+                func.count().label("done"),
+                func.sum(cast(results.c.output.is_(None), Integer)).label("failed"),
+                func.sum(cast(results.c.from_cache, Integer)).label("from_cache"),
+                func.sum(cast(is_fresh, Integer)).label("fresh"),
+                func.min(case((is_fresh, results.c.at))).label("fresh_at"),
+            )
+            .where(results.c.run_id == run_id)
+            .group_by(results.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return {row.arm: row for row in connection.execute(counted)}
+
+    def attempt_counts(self, run_id: str) -> dict[int, Row[Any]]:
+        """By arm: `attempts` sent, how many of them were `retries`, dollars known to be `spent` and still `reserved`."""
+        open_usd = case((attempts.c.cost_usd.is_(None), attempts.c.reserve_usd))
+        counted = (
+            select(
+                attempts.c.arm,
+                func.count().label("attempts"),
+                func.sum(cast(attempts.c.attempt > 1, Integer)).label("retries"),
+                func.sum(attempts.c.cost_usd).label("spent"),
+                func.sum(open_usd).label("reserved"),
+            )
+            .where(attempts.c.run_id == run_id, attempts.c.state != "unsent")
+            .group_by(attempts.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return {row.arm: row for row in connection.execute(counted)}
+
+    def failures(self, run_id: str) -> list[tuple[int, str, int]]:
+        """Arms, causes of their failed attempts, and how often each came, the commonest first."""
+        causes = (
+            select(attempts.c.arm, attempts.c.cause, func.count())
+            .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None))
+            .group_by(attempts.c.arm, attempts.c.cause)
+            .order_by(func.count().desc(), attempts.c.arm)
+        )
+        with self.engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
+
+    def results(self, run_id: str, *, texts: bool = True) -> list[Row[Any]]:
+        """Every result, by arm, example and repeat. Without `texts` the outputs are left in the database."""
+        columns = [column for column in results.c if texts or column is not results.c.output]
+        answered = results.c.output.is_not(None).label("answered")
+        ordered = (
+            select(*columns, answered)
+            .where(results.c.run_id == run_id)
+            .order_by(results.c.arm, results.c.example, results.c.repeat)
+        )
+        with self.engine.connect() as connection:
+            return list(connection.execute(ordered))
+
+    def ledger_sums(self, run_id: str, *, by_example: bool) -> list[Row[Any]]:
+        """Sent attempts, unknown costs, known cost and billed tokens by arm (and example): the report's cost."""
+        unit = (attempts.c.arm, attempts.c.example) if by_example else (attempts.c.arm,)
+        sums = (
+            select(
+                *unit,
+                func.sum(cast(attempts.c.purpose == "generation", Integer)).label("attempts"),
+                func.sum(cast(attempts.c.purpose != "generation", Integer)).label("other_attempts"),
+                func.sum(cast(attempts.c.cost_usd.is_(None), Integer)).label("cost_unknown"),
+                func.sum(attempts.c.cost_usd).label("cost_usd"),
+                func.sum(attempts.c.input_tokens).label("input"),
+                func.sum(attempts.c.cached_tokens).label("cached_input"),
+                func.sum(attempts.c.output_tokens).label("output"),
+            )
+            .where(attempts.c.run_id == run_id, attempts.c.state != "unsent")
+            .group_by(*unit)
+        )
+        with self.engine.connect() as connection:
+            return list(connection.execute(sums))
