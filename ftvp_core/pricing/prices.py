@@ -65,10 +65,15 @@ def pricer(candidate: Candidate, spec: Spec) -> Pricer | None:
     """The price of a candidate's tokens; None: unpriced."""
     if candidate.model is None or candidate.provider == "local":
         return None
-    own = spec.prices.of(candidate.model)
+    return price_of(candidate.model, spec)
+
+
+def price_of(named: str, spec: Spec) -> Pricer | None:
+    """The price of a server's model, `provider/model`; None: unpriced."""
+    own = spec.prices.of(named)
     if own is not None:
         return PerToken(own, "the comparison file")
-    provider, model = candidate.provider or "", candidate.model_name
+    provider, _, model = named.partition("/")
     for row in _table():
         if row["provider"] == provider and (model == row["model"] or model.startswith(f"{row['model']}:")):
             price = TokenPrice(input=row["input"], cached_input=row["cached_input"], output=row["output"])

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftvp_core.errors import RunStopped
+from ftvp_core.runs.calls import Calls
 from ftvp_core.runs.on_machine import run_on_machine
 from ftvp_core.runs.on_servers import OnServers
 from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.underway import Opened, Underway, Watching
 from ftvp_core.store.store import RunRow, Store
-
-ASK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +39,29 @@ class Runner:
     store: Store
     row: RunRow
     watch: Watching
-    concurrency: int
+    calls: Calls
 
     async def run(self, arms: Sequence[int] | None = None) -> Ended:
         """These arms, by position, or all of them: to their end or to what stops them."""
         arms = range(len(self.plan.arms)) if arms is None else arms
-        run = Underway(self.plan, self.opened, self.store, self.row, self.watch, arms)
-        remote = OnServers(run, self.concurrency)
+        run = Underway(self.plan, self.opened, self.store, self.row, self.watch, arms, self.calls)
+        remote = OnServers(run)
         stopped: str | None = None
         cancelled = False
-        async with run.ledger:
-            heeding = asyncio.create_task(_heed(run, asyncio.current_task()))
-            try:
+        try:
+            async with self.calls.open():
                 await run_on_machine(run)
                 await remote.run()
-            except RunStopped as stop:
-                stopped = str(stop)
-            except asyncio.CancelledError:
-                cancelled = True
-            finally:
-                heeding.cancel()
+        except RunStopped as stop:
+            stopped = str(stop)
+        except asyncio.CancelledError:
+            cancelled = True
         return self._ended(run, remote, stopped, cancelled)
 
     def _ended(self, run: Underway, remote: OnServers, stopped: str | None, cancelled: bool) -> Ended:
         rows = self.store.results(self.row.id, texts=False)
         answered = {row.arm for row in rows if row.answered}
-        causes = remote.servers.causes
+        causes = self.calls.servers.causes
         causes += [stopped] if stopped else []
         if not causes:
             for at in run.arms:
@@ -79,15 +75,3 @@ class Runner:
         if not causes:
             return Ended("done", None, lag_s)
         return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
-
-
-async def _heed(run: Underway, work: "asyncio.Task[object] | None") -> None:
-    """Do what is asked of the run: pause, go on, cancel."""
-    while not run.watch.cancelled():
-        if run.watch.paused():
-            run.going.clear()
-        else:
-            run.going.set()
-        await asyncio.sleep(ASK_EVERY_S)
-    if work is not None:
-        work.cancel()

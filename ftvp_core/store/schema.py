@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData()
 
@@ -88,10 +88,10 @@ attempts = Table(
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("arm", Integer, primary_key=True),  # position in Spec.arms()
-    Column("example", Integer, primary_key=True),  # position in the eval set
+    Column("example", Integer, primary_key=True),  # position in the eval set; -1: none
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("purpose", String(16), nullable=False),  # generation | embedding | judge
+    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge
     Column("state", String(16), nullable=False),  # sent | answered | refused | unknown | unsent
     Column("cause", Text),
     Column("status", Integer),  # HTTP
