@@ -10,7 +10,7 @@ from ftvp_core.pricing.prices import Pricer
 from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow
-from ftvp_core.types import Answer, Usage
+from ftvp_core.types import Answer, Passage, Usage
 
 
 class Priced(Protocol):
@@ -23,7 +23,7 @@ class Priced(Protocol):
 _EMPTY: ResultRow = dict.fromkeys(
     (
         "output", "error", "finish_reason", "grade", "ungraded", "latency_s", "ttft_s", "input_tokens",
-        "cached_tokens", "output_tokens", "request_usd", "passages",
+        "cached_tokens", "output_tokens", "request_usd", "passages", "shots",
     )
 )  # fmt: skip
 
@@ -43,7 +43,8 @@ def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> Re
         "cached_tokens": answer.usage.cached_input,
         "output_tokens": answer.usage.output,
         "request_usd": None if cost is None or work.searched_usd is None else cost + work.searched_usd,
-        "passages": [passage.id for passage in work.request.passages] or None,
+        "passages": _ids(work.request.passages) or None,
+        "shots": [[shot.id, _ids(passages)] for shot, passages in work.request.shots] or None,
     }
 
 
@@ -68,6 +69,10 @@ def failed_outcome(intent: Intent, failure: CallFailed, of: Priced) -> Outcome:
     cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else of.price.cost(usage) if of.price else None
     state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
     return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
+
+
+def _ids(passages: Sequence[Passage]) -> list[str]:
+    return [passage.id for passage in passages]
 
 
 def _row(work: Work) -> dict[str, Any]:

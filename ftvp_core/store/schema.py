@@ -128,6 +128,7 @@ results = Table(
     Column("passages", JSON),  # ids of the passages in the prompt, the best first
     Column("cache_key", String(64)),
     Column("at", Float, nullable=False),
+    Column("shots", JSON),  # [[id of a training row, [ids of its passages]], …], in their order
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))

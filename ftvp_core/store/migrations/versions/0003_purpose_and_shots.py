@@ -1,13 +1,14 @@
-"""An example's embedding is an attempt of its own: what an attempt is for joins the key."""
+"""What an attempt is for joins its key: an example's embedding is one of its own. A result names its shots."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
 
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
+    op.add_column("results", Column("shots", JSON))
     if op.get_bind().dialect.name == "sqlite":  # changes no key in place: the table is made anew, and its rows copied
         with op.batch_alter_table("attempts", copy_from=ATTEMPTS, recreate="always"):
             pass
