@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -102,8 +102,8 @@ class Shots(Part):
 class RetrievalSpec(Part):
     top_k: int = Field(4, ge=1)
     mode: Literal["dense", "lexical", "hybrid"] = "dense"
-    embedder: str = "default"
-    rerank: str | None = None
+    embedder: str = Field("default", pattern=r"^default$|^[^/]+/.+$")
+    rerank: str | None = Field(None, pattern=r"^[^/]+/.+$")
     max_tokens: int | None = Field(None, ge=1)
     oracle: bool = False
 
@@ -161,6 +161,19 @@ class Candidate(Part):
     def model_name(self) -> str:
         """The part of `model` after its first slash."""
         return self.model.partition("/")[2] if self.model else ""
+
+    def servers(self) -> Iterator[tuple[str, str]]:
+        """The keys that name a server's model, each with its provider."""
+        retrieval = self.retrieval
+        named = {
+            "model": self.model,
+            "retrieval.embedder": retrieval.embedder if retrieval and retrieval.embedder != "default" else None,
+            "retrieval.rerank": retrieval.rerank if retrieval else None,
+        }
+        for key, value in named.items():
+            provider = (value or "local").partition("/")[0]
+            if provider != "local":
+                yield key, provider
 
     @property
     def method(self) -> Method:
@@ -223,11 +236,12 @@ class Spec(Part):
                 raise ValueError(f"{where}.{key}: it needs training rows; add a train_set")
             if candidate.retrieval and not self.knowledge:
                 raise ValueError(f"{where}.retrieval: it needs passages; add knowledge")
-            if candidate.provider not in {None, "openai", "local", *self.providers}:
-                raise ValueError(
-                    f"{where}.model: found provider {candidate.provider!r}; add it under providers"
-                    f" (there: {', '.join(self.providers) or 'none'})"
-                )
+            for key, provider in candidate.servers():
+                if provider not in {"openai", *self.providers}:
+                    raise ValueError(
+                        f"{where}.{key}: found provider {provider!r}; add it under providers"
+                        f" (there: {', '.join(self.providers) or 'none'})"
+                    )
         for at, sweep in enumerate(self.sweeps):
             if sweep.candidate not in names:
                 raise ValueError(

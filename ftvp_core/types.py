@@ -135,6 +135,7 @@ class Request:
     stream: bool = False
     output_schema: Mapping[str, Any] | None = None
     passages: tuple[Passage, ...] = ()
+    shots: tuple[tuple[Example, tuple[Passage, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

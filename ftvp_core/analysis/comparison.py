@@ -196,7 +196,7 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         ttft_s=arm.ttft_s[kept],
         request_usd=[arm.request_usd[at] for at in positions],
         errors=[arm.errors[at] for at in positions],
-        ledger=[row for row in arm.ledger if inside[row.example]],
+        ledger=[row for row in arm.ledger if row.example >= 0 and inside[row.example]],
         retrieval=arm.retrieval[kept],
     )
 

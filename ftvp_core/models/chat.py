@@ -95,15 +95,15 @@ def _usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
     details = usage.get("prompt_tokens_details")
-    input_, cached = _count(usage.get("prompt_tokens")), 0
+    input_, cached = token_count(usage.get("prompt_tokens")), 0
     if isinstance(details, dict):
-        cached = _count(details.get("cached_tokens")) or 0
+        cached = token_count(details.get("cached_tokens")) or 0
     if input_ is not None and cached > input_:  # a part larger than the whole: what was billed isn't known
         input_ = None
-    return Usage(input_, cached, _count(usage.get("completion_tokens")))
+    return Usage(input_, cached, token_count(usage.get("completion_tokens")))
 
 
-def _count(value: Any) -> int | None:
+def token_count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
 
 

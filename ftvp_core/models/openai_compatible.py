@@ -4,7 +4,6 @@ aiohttp because the openai client and httpx rescan their connection pool for eac
 and at 64 in flight a reported p95 of 295 ms for a true 100. Retries, back-off and budget are the runner's.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +11,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from ftvp_core.errors import CallFailed
-from ftvp_core.models.chat import chat_answer, chat_body, completion, refused, server_words
+from ftvp_core.models.chat import chat_answer, chat_body, completion, server_words
+from ftvp_core.models.posting import posted, session
 from ftvp_core.types import Answer, Request
 
 
@@ -25,11 +25,7 @@ class OpenAICompatible:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._model = model
         self._api_key = api_key
-        self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            connector=aiohttp.TCPConnector(limit=0),  # the runner limits what is in flight
-            timeout=aiohttp.ClientTimeout(total=None),  # the deadline is an attempt's, set in `answer`
-        )
+        self._session = session(api_key)
 
     async def close(self) -> None:
         await self._session.close()
@@ -38,35 +34,12 @@ class OpenAICompatible:
         """Send one request. Raises CallFailed, which says whether the server may have billed it."""
         body = json.dumps(chat_body(self._base_url, self._model, request), ensure_ascii=False).encode()
         started = time.perf_counter()
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._session.post(
-                    self._url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
-                ) as response,
-            ):
-                if response.status != 200:
-                    text, wait = await _text(response), response.headers.get("Retry-After")
-                    raise refused(response.status, wait, text, self._api_key)
-                if request.stream:
-                    return await _streamed(response, started, self._api_key)
-                raw = await response.read()
-                latency_s = time.perf_counter() - started
-        except TimeoutError:
-            raise CallFailed(
-                f"no answer within {timeout_s:g} s", outcome="unknown", retry=True, latency_s=timeout_s
-            ) from None
-        except aiohttp.ClientConnectorError as error:
-            raise CallFailed(f"can't connect to {error.host}:{error.port}", outcome="unsent", retry=True) from None
-        except UnicodeDecodeError:
-            raise CallFailed("the stream isn't UTF-8", outcome="unknown", retry=True) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
+        async with posted(self._session, self._url, body, timeout_s, self._api_key) as response:
+            if request.stream:
+                return await _streamed(response, started, self._api_key)
+            raw = await response.read()
+            latency_s = time.perf_counter() - started
         return _parsed(raw, latency_s)
-
-
-async def _text(response: aiohttp.ClientResponse) -> str:
-    return (await response.content.read(4096)).decode(errors="replace")
 
 
 def _parsed(raw: bytes, latency_s: float) -> Answer:

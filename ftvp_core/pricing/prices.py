@@ -84,7 +84,7 @@ def pricer(candidate: Candidate, spec: Spec) -> Pricer | None:
     """The price of a candidate's tokens; None: unpriced. Half of it where its provider takes batches."""
     if candidate.model is None or candidate.provider == "local":
         return None
-    plain = _plain(candidate, spec)
+    plain = price_of(candidate.model, spec)
     return plain if plain is None or not spec.is_batched(candidate) else _in_batch(plain)
 
 
@@ -97,11 +97,12 @@ def _in_batch(plain: Pricer) -> Pricer:
     return Halved(plain)
 
 
-def _plain(candidate: Candidate, spec: Spec) -> Pricer | None:
-    own = spec.prices.of(candidate.model or "")
+def price_of(named: str, spec: Spec) -> Pricer | None:
+    """The price of a server's model, `provider/model`; None: unpriced."""
+    own = spec.prices.of(named)
     if own is not None:
         return PerToken(own, "the comparison file")
-    provider, model = candidate.provider or "", candidate.model_name
+    provider, _, model = named.partition("/")
     for row in _table():
         if row["provider"] == provider and (model == row["model"] or model.startswith(f"{row['model']}:")):
             price = TokenPrice(input=row["input"], cached_input=row["cached_input"], output=row["output"])

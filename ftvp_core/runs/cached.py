@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from ftvp_core.runs.plan import Plan, cache_key
-from ftvp_core.runs.result_rows import answered
+from ftvp_core.runs.result_rows import answered, unsearched
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import Window, Work
 from ftvp_core.store.ledger import ResultRow, Unit
@@ -23,12 +23,12 @@ def keyed(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -
 
 
 def window(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -> Window:
-    """What is to be asked, and what the cache has of it. Changes nothing: it may run in a thread."""
-    works = keyed(run, units, identities)
+    """What is to be asked, and what is known of it: cached answers, failed searches. It may run in a thread."""
+    works, known = unsearched(keyed(run, units, identities))
     keys = [work.cache_key for work in works if work.cache_key]
     found = run.store.cached(keys, run.row.created_at) if keys else {}
-    cached = [_from_cache(run.plan, work, found[work.cache_key]) for work in works if work.cache_key in found]
-    return Window([work for work in works if work.cache_key not in found], cached)
+    known += [_from_cache(run.plan, work, found[work.cache_key]) for work in works if work.cache_key in found]
+    return Window([work for work in works if work.cache_key not in found], known)
 
 
 def _from_cache(plan: Plan, work: Work, row: Row[Any]) -> ResultRow:

@@ -30,7 +30,6 @@ from ftvp_core.runs.cached import keyed, window
 from ftvp_core.runs.patient import Patient
 from ftvp_core.runs.plan import Arm, api_key, provider_of
 from ftvp_core.runs.result_rows import answered, failed, failed_outcome
-from ftvp_core.runs.servers import Servers
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Work
 from ftvp_core.store.batches import BatchRow
@@ -50,9 +49,8 @@ Answers = Mapping[str, Answer | CallFailed]
 class InBatches:
     """The work of a run's arms whose provider takes batches: one line of batches for each model."""
 
-    def __init__(self, run: Underway, servers: Servers) -> None:
+    def __init__(self, run: Underway) -> None:
         self._run = run
-        self._servers = servers
         self._lines: list[_Line] = []
 
     async def run(self) -> None:
@@ -62,7 +60,7 @@ class InBatches:
             arm = self._run.plan.arms[at]
             if arm.is_batched:
                 arms.setdefault(arm.candidate.model or "", []).append(at)
-        self._lines = [_Line(self._run, self._servers, of_model) for of_model in arms.values()]
+        self._lines = [_Line(self._run, of_model) for of_model in arms.values()]
         ends = await asyncio.gather(*(line.work() for line in self._lines), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
@@ -79,9 +77,9 @@ class InBatches:
 class _Line:
     """One model's batches: made of what is unfinished, looked at until they end, and read into the ledger."""
 
-    def __init__(self, run: Underway, servers: Servers, arms: Sequence[int]) -> None:
+    def __init__(self, run: Underway, arms: Sequence[int]) -> None:
         self._run = run
-        self._servers = servers
+        self._servers = run.calls.servers
         self._arms = arms
         self._first: Arm = run.plan.arms[arms[0]]
         candidate = self._first.candidate
@@ -178,7 +176,7 @@ class _Line:
         while self._to_ask and not is_full and not self._no_room:
             units = [self._to_ask.popleft() for _ in range(min(WINDOW, len(self._to_ask), MOST_REQUESTS - requests))]
             found = await asyncio.to_thread(window, run, units, self._identities)
-            await self._write([], found.cached)
+            await self._write([], found.known)
             ready: list[tuple[Work, bytes]] = []
             for at, work in enumerate(found.works):
                 line = request_line(_custom_id(work.unit, self._next(work)), self._url, self._model, work.request)

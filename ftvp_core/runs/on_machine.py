@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from ftvp_core.models import LocalModel
 from ftvp_core.pricing.prices import machine_cost
-from ftvp_core.runs.result_rows import answered, failed
+from ftvp_core.runs.result_rows import answered, failed, unsearched
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
@@ -28,11 +28,17 @@ async def run_on_machine(run: Underway) -> None:
         size = next(iter(models.values())).batch_size
         while batch := list(islice(units, size)):
             await run.going.wait()
-            await _run_batch(run, models, await asyncio.to_thread(run.works, batch))
+            works, known = unsearched(await asyncio.to_thread(run.works, batch))
+            if known:
+                await run.ledger.write(*known)
+                run.count(len(known))
+            if works:
+                await _run_batch(run, models, works)
         for at, model in models.items():
             if model.works and not run.plan.arms[at].is_side:
                 latency_s = await asyncio.to_thread(_probe, run, model, at)
-                run.store.keep_probe(run.row.id, at, latency_s)
+                if latency_s:
+                    run.store.keep_probe(run.row.id, at, latency_s)
 
 
 def _opened(run: Underway) -> list[dict[int, LocalModel]]:
@@ -83,7 +89,8 @@ def _probe(run: Underway, model: LocalModel, arm: int) -> list[float]:
     latency_s = []
     n = len(run.plan.arms[arm].examples)
     units = [Unit(arm, at % n, 0) for at in range(PROBE_WARM_UP + PROBE_N)]
-    for work in run.works(units):
+    works, _ = unsearched(run.works(units))
+    for work in works:
         started = time.perf_counter()
         model.answer_batch([work.request])
         latency_s.append(time.perf_counter() - started)

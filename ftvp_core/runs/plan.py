@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ftvp_core import grading
-from ftvp_core.candidates.embedders import check_embedder
+from ftvp_core.candidates.embedders import DEFAULT, check_local_model
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
@@ -22,9 +22,10 @@ from ftvp_core.models import RemoteModel
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
+from ftvp_core.runs.searches import Search, Searched, foreseen, searches
 from ftvp_core.spec import OPENAI, Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.tokens import counter
+from ftvp_core.tokens import ESTIMATE, counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
 
 ReadTable = Callable[[Path, str | None], Table]
@@ -59,6 +60,16 @@ class Arm:
     planned: Given  # what its lookup will give, roughly: for the estimate
     is_side: bool = False
     is_batched: bool = False
+    embeds: Search | None = None  # who embeds its passages and questions, if a server does
+    reranks: Search | None = None
+
+    @property
+    def model(self) -> str | None:
+        return self.candidate.model
+
+    @property
+    def provider(self) -> str | None:
+        return self.candidate.provider
 
     @property
     def is_remote(self) -> bool:
@@ -119,7 +130,8 @@ def read_sources(
         if candidate.provider == "local":
             check_folders(candidate.model_name, candidate.adapter, folder)
         if candidate.retrieval:
-            check_embedder(candidate.retrieval.embedder, f"candidate {candidate.name}", folder)
+            for model in {candidate.retrieval.embedder, candidate.retrieval.rerank or DEFAULT}:
+                check_local_model(model, folder)
     eval_set = sampled(whole, spec.eval_set.limit, spec.eval_set.seed)
     return Sources(tagged(eval_set, train_set) if train_set else eval_set, train_set, knowledge, recorded)
 
@@ -139,6 +151,10 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
+        embeds, reranks = searches(candidate.retrieval, spec)
+        for search in (embeds, reranks):
+            if search:
+                api_key(provider_named(search.provider, spec), where)
         arms.append(
             Arm(
                 candidate,
@@ -147,6 +163,8 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
                 pricer(candidate, spec),
                 planned,
                 is_batched=spec.is_batched(candidate),
+                embeds=embeds,
+                reranks=reranks,
             )
         )
     _check_limit(arms, limit_usd)
@@ -175,7 +193,24 @@ def estimate(plan: Plan) -> Estimate:
                 most = None
             elif most is not None:
                 most += repeats * reserve(arm.price, prompt, request.max_tokens)
+    passages = [passage.text for passage in plan.sources.knowledge.passages] if plan.sources.knowledge else []
+    for search, texts in foreseen([_searched(plan, arm) for arm in plan.arms], passages):
+        methods.add(ESTIMATE.method)
+        calls += 1
+        tokens += sum(map(ESTIMATE.count, texts))
+        most = None if most is None or search.price is None else most + search.most(texts)
     return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched)
+
+
+def _searched(plan: Plan, arm: Arm) -> Searched:
+    """An arm's search with all that it may be asked: its examples, and shots or training rows that it retrieves for."""
+    candidate, train = arm.candidate, plan.sources.train_set
+    questions = [example.input for example in arm.examples]
+    if candidate.tune or (candidate.shots and candidate.shots.select == "nearest"):
+        questions += [example.input for example in train.examples] if train else []
+    else:
+        questions += [shot.input for shot, _ in arm.planned.shots]
+    return Searched(candidate.retrieval, arm.embeds, arm.reranks, questions)
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
@@ -278,7 +313,11 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
 
 
 def provider_of(candidate: Candidate, spec: Spec) -> ProviderSpec:
-    name = candidate.provider or ""
+    return provider_named(candidate.provider or "", spec)
+
+
+def provider_named(name: str, spec: Spec) -> ProviderSpec:
+    """Where a provider's server is; OpenAI's own needs no entry."""
     if name == "openai" and name not in spec.providers:
         return OPENAI
     return spec.providers[name]
@@ -287,28 +326,26 @@ def provider_of(candidate: Candidate, spec: Spec) -> ProviderSpec:
 def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
     """A limit is given exactly when prices are known. Local work is priced for comparison, not limited."""
     for arm in arms:
-        if not arm.is_remote:
-            continue
         where = f"candidate {arm.candidate.name}"
-        if arm.price is not None and limit_usd is None:
-            raise UserError(
-                where,
-                f"{arm.candidate.model} is priced and there is no cost limit",
-                "set run.max_cost_usd or --max-cost",
-            )
-        if arm.price is None and limit_usd is not None:
-            raise UserError(
-                where,
-                f"there is a cost limit and {arm.candidate.model} has no price",
-                f"add prices.{arm.candidate.model}: {{input: …, output: …}}",
-            )
+        sent = [(arm.candidate.model, arm.price)] if arm.is_remote else []
+        sent += [(search.model, search.price) for search in (arm.embeds, arm.reranks) if search]
+        for model, price in sent:
+            if price is not None and limit_usd is None:
+                raise UserError(
+                    where, f"{model} is priced and there is no cost limit", "set run.max_cost_usd or --max-cost"
+                )
+            if price is None and limit_usd is not None:
+                raise UserError(
+                    where,
+                    f"there is a cost limit and {model} has no price",
+                    f"add prices.{model}: {{input: …, output: …}}",
+                )
 
 
 def _check_supported(candidate: Candidate, where: str) -> None:
     """What the file may say and this version can't do yet is refused, never left out silently."""
-    retrieval, tune = candidate.retrieval, candidate.tune
+    tune = candidate.tune
     missing = {
-        "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
         "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
         "tune.method": tune is not None and tune.method != "lora",
     }

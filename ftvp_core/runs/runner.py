@@ -15,14 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ftvp_core.errors import LeaseLost, RunStopped, StoreFailed
+from ftvp_core.runs.calls import Calls
 from ftvp_core.runs.in_batches import InBatches
 from ftvp_core.runs.on_machine import run_on_machine
 from ftvp_core.runs.on_servers import OnServers
 from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.underway import Opened, Underway, Watching
 from ftvp_core.store.store import RunRow, Store
-
-ASK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +42,21 @@ class Runner:
     store: Store
     row: RunRow
     watch: Watching
-    concurrency: int
+    calls: Calls
 
     async def run(self, arms: Sequence[int] | None = None) -> Ended:
         """These arms, by position, or all of them: to their end or to what stops them."""
         arms = range(len(self.plan.arms)) if arms is None else arms
-        run = Underway(self.plan, self.opened, self.store, self.row, self.watch, arms)
-        remote = OnServers(run, self.concurrency)
-        in_batches = InBatches(run, remote.servers)
+        run = Underway(self.plan, self.opened, self.store, self.row, self.watch, arms, self.calls)
         stopped: list[str] = []
         cancelled = False
-        async with run.ledger:
-            heeding = asyncio.create_task(_heed(run, remote, asyncio.current_task()))
+        async with self.calls.open():
+            in_batches = InBatches(run)
             batches = asyncio.create_task(in_batches.run())
             try:
                 with _noted(stopped):
                     await run_on_machine(run)
-                    await remote.run()
+                    await OnServers(run).run()
                 with _noted(stopped):  # whatever stopped the others, these are made and paid for
                     await batches
             except (LeaseLost, StoreFailed):
@@ -71,16 +68,15 @@ class Runner:
                 with suppress(LeaseLost, StoreFailed), _noted(stopped):
                     await in_batches.cancel()
             finally:
-                heeding.cancel()
                 batches.cancel()
                 await asyncio.gather(batches, return_exceptions=True)
                 await in_batches.close()
-        return self._ended(run, remote, stopped, cancelled)
+        return self._ended(run, stopped, cancelled)
 
-    def _ended(self, run: Underway, remote: OnServers, stopped: Sequence[str], cancelled: bool) -> Ended:
+    def _ended(self, run: Underway, stopped: Sequence[str], cancelled: bool) -> Ended:
         rows = self.store.results(self.row.id, texts=False)
         answered = {row.arm for row in rows if row.answered}
-        causes = remote.servers.causes
+        causes = self.calls.servers.causes
         causes += dict.fromkeys(stopped)
         if not causes:
             for at in run.arms:
@@ -88,7 +84,7 @@ class Runner:
                 if at not in answered:
                     name = self.plan.arms[at].candidate.name
                     causes.append(f"{name}: no call was answered ({said[0][0] if said else 'none was sent'})")
-        lag_s = remote.lag_s
+        lag_s = self.calls.lag_s
         if cancelled:
             return Ended("cancelled", "cancelled", lag_s)
         if not causes:
@@ -105,16 +101,3 @@ def _noted(stopped: list[str]) -> Iterator[None]:
         stopped.append(str(stop))
         if isinstance(stop, LeaseLost | StoreFailed):
             raise
-
-
-async def _heed(run: Underway, remote: OnServers, work: "asyncio.Task[object] | None") -> None:
-    """Do what is asked of the run: pause, go on, cancel. Say how late the event loop is."""
-    while not run.watch.cancelled():
-        if run.watch.paused():
-            run.going.clear()
-        else:
-            run.going.set()
-        run.watch.lagging(remote.lag_s)
-        await asyncio.sleep(ASK_EVERY_S)
-    if work is not None:
-        work.cancel()

@@ -15,12 +15,20 @@ from ftvp_core.store.owner import owner
 from ftvp_core.store.schema import attempts, results, runs
 from ftvp_core.types import NO_USAGE, Usage
 
-Purpose = Literal["generation", "embedding", "judge"]
+Purpose = Literal["generation", "embedding", "rerank", "judge"]
 State = Literal["answered", "refused", "unknown", "unsent"]
 
 
+#: In place of an example's position.
+NONE = -1
+
+
 class Unit(NamedTuple):
-    """One piece of work: positions of candidate and example, and the repeat."""
+    """One piece of work: positions of candidate and example, and the repeat.
+
+    What is embedded for no example, a knowledge's passages above all, has `example` NONE and its request's number in
+    `repeat`.
+    """
 
     arm: int
     example: int
@@ -76,6 +84,7 @@ _COMPLETE = (
         attempts.c.example == bindparam("b_example"),
         attempts.c.repeat == bindparam("b_repeat"),
         attempts.c.attempt == bindparam("b_attempt"),
+        attempts.c.purpose == bindparam("b_purpose"),
     )
     .values(
         {
@@ -145,6 +154,7 @@ def _outcome_row(run_id: str, outcome: Outcome) -> dict[str, Any]:
         "b_example": unit.example,
         "b_repeat": unit.repeat,
         "b_attempt": outcome.intent.attempt,
+        "b_purpose": outcome.intent.purpose,
         "state": outcome.state,
         "cause": outcome.cause,
         "status": outcome.status,

@@ -88,10 +88,10 @@ attempts = Table(
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("arm", Integer, primary_key=True),  # position in Spec.arms()
-    Column("example", Integer, primary_key=True),  # position in the eval set
+    Column("example", Integer, primary_key=True),  # position in the eval set; -1: none
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("purpose", String(16), nullable=False),  # generation | embedding | judge
+    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge
     Column("state", String(16), nullable=False),  # sent | answered | refused | unknown | unsent
     Column("cause", Text),
     Column("status", Integer),  # HTTP
@@ -129,6 +129,7 @@ results = Table(
     Column("passages", JSON),  # ids of the passages in the prompt, the best first
     Column("cache_key", String(64)),
     Column("at", Float, nullable=False),
+    Column("shots", JSON),  # [[id of a training row, [ids of its passages]], …], in their order
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
