@@ -13,6 +13,7 @@ from ftvp_core.models.local import DEMO, Local, answering, generation, open_mode
 from ftvp_core.models.local.cache import shareable_columns
 from ftvp_core.models.local.prefixes import common, deeper
 from ftvp_core.types import Answer, Example, Message, Request
+from tests.one_at_a_time import gap_where_apart, generated
 from tests.tiny_model import ARCHITECTURES, make_adapter, make_model
 
 #: Two tokens so close that the order of float32 sums decides between them.
@@ -36,30 +37,15 @@ MIXED = [
 
 def assert_as_one_at_a_time(arm: Local, asked: Sequence[Request], found: Sequence[Answer | str], model: Any) -> None:
     """`model` answers for `arm`, by itself. Where two answers part, both next tokens are as good as equal."""
-    import torch
-
-    base, apart = arm.group.base, 0
+    tokenizer, apart = arm.group.base.tokenizer, 0
     for one, answer in zip(asked, found, strict=True):
         assert isinstance(answer, Answer), answer
-        ids = torch.tensor([arm.prompt_ids(one)])
-        with torch.inference_mode():
-            expected = model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=one.max_tokens, do_sample=False
-            )[0, ids.shape[1] :].tolist()
-        text = base.tokenizer.decode(expected, skip_special_tokens=True)
-        if (answer.output, answer.usage.output) == (text, len(expected)):
-            continue
-        apart += 1
-        shared = next(
-            n
-            for n in range(len(expected) + 1)
-            if not answer.output.startswith(base.tokenizer.decode(expected[: n + 1], skip_special_tokens=True))
-            or n == len(expected) - 1
-        )
-        with torch.inference_mode():
-            logits = model(torch.cat([ids, torch.tensor([expected[:shared]], dtype=torch.long)], dim=1)).logits[0, -1]
-        best = logits.topk(2).values
-        assert best[0] - best[1] < CLOSE, (one.example.input, answer.output, text)
+        ids = arm.prompt_ids(one)
+        expected = generated(model, ids, one.max_tokens)
+        text = tokenizer.decode(expected, skip_special_tokens=True)
+        if (answer.output, answer.usage.output) != (text, len(expected)):
+            apart += 1
+            assert gap_where_apart(model, tokenizer, ids, expected, answer.output) < CLOSE, (answer.output, text)
     assert apart <= len(asked) // 4  # else the test shows nothing
 
 
