@@ -133,8 +133,8 @@ def quality(name: str, asked: Asked) -> None:
                 better = max((first["dense"], first["lexical"]), key=lambda one: float(one.mean()))
                 difference = first["hybrid"] - better
                 line += f"      {paired_p(difference, clusters):.3f} ({100 * difference.mean():+.1f} points)"
-                parts = (opened(asked.texts, part, Path(folder)) for part in ("lexical", "dense"))
-                alike = HybridIndex(*parts, *LIKE).query(asked.questions, 4)
+                lexical, dense = (opened(asked.texts, part, Path(folder)) for part in ("lexical", "dense"))
+                alike = HybridIndex(lexical, dense, *LIKE).query(asked.questions, 4)
                 difference = hits(alike, asked.gold, 1) - better
                 line += f"; as in the literature {paired_p(difference, clusters):.3f} ({100 * difference.mean():+.1f} points)"
             print(line, flush=True)

@@ -64,7 +64,8 @@ class InOrder:
 
 def test_the_best_of_four_times_as_many_come_first_and_a_question_is_ranked_once() -> None:
     texts = ["x" * (1 + at % 5) for at in range(40)]
-    index, ranked = InOrder(), []
+    index = InOrder()
+    ranked: list[str] = []
 
     def rank(asked: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[float] | CallFailed]:
         ranked.extend(question for question, _ in asked)
