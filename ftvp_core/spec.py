@@ -99,13 +99,23 @@ class Shots(Part):
     select: Literal["random", "nearest"] = "random"
 
 
+#: The offline embedder's name: its model is in the wheel.
+DEFAULT = "default"
+
+
+def is_remote(name: str) -> bool:
+    """Whether an embedder or a re-ranker is a server's: `provider/model`."""
+    return name != DEFAULT and not name.startswith("local/")
+
+
 class RetrievalSpec(Part):
     top_k: int = Field(4, ge=1)
     mode: Literal["dense", "lexical", "hybrid"] = "dense"
-    embedder: str = Field("default", pattern=r"^default$|^[^/]+/.+$")
+    embedder: str = Field(DEFAULT, pattern=r"^default$|^[^/]+/.+$")
     rerank: str | None = Field(None, pattern=r"^[^/]+/.+$")
     max_tokens: int | None = Field(None, ge=1)
     oracle: bool = False
+    filter: dict[str, str] | None = Field(None, min_length=1)  # source, or a table's column: a pattern such as guides/*
 
 
 class TuneSpec(Part):
@@ -165,15 +175,12 @@ class Candidate(Part):
     def servers(self) -> Iterator[tuple[str, str]]:
         """The keys that name a server's model, each with its provider."""
         retrieval = self.retrieval
-        named = {
-            "model": self.model,
-            "retrieval.embedder": retrieval.embedder if retrieval and retrieval.embedder != "default" else None,
-            "retrieval.rerank": retrieval.rerank if retrieval else None,
-        }
+        named = {"model": self.model}
+        if retrieval:
+            named |= {"retrieval.embedder": retrieval.embedder, "retrieval.rerank": retrieval.rerank}
         for key, value in named.items():
-            provider = (value or "local").partition("/")[0]
-            if provider != "local":
-                yield key, provider
+            if value and is_remote(value):
+                yield key, value.partition("/")[0]
 
     @property
     def method(self) -> Method:

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftvp_core.errors import CallFailed, UserError
+from ftvp_core.spec import DEFAULT, is_remote
 
 Vectors = NDArray[np.float32]
 
-#: The offline embedder's name in the comparison file: its model is in the wheel.
-DEFAULT = "default"
 BATCH = 1024
 #: Texts that a transformer sees at once.
 ENCODER_BATCH = 32
@@ -66,11 +65,6 @@ class Partly(Exception):
         super().__init__(str(failure))
         self.vectors = vectors
         self.failure = failure
-
-
-def is_remote(name: str) -> bool:
-    """Whether the comparison file's embedder or re-ranker is a server's: `provider/model`."""
-    return name != DEFAULT and not name.startswith("local/")
 
 
 class Offline:

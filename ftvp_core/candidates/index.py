@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ftvp_core.candidates.chroma import chroma, collection_of, id_of, stored
-from ftvp_core.candidates.embedders import DEFAULT, Embedder, Partly, Vectors, is_remote, open_embedder
+from ftvp_core.candidates.embedders import Embedder, Partly, Vectors, open_embedder
 from ftvp_core.candidates.lexical import LexicalIndex
 from ftvp_core.candidates.ranking import LIKE, OFFLINE, HybridIndex, Index, best
 from ftvp_core.candidates.remote import Questions, RemoteOf
 from ftvp_core.errors import RunStopped, UserError
-from ftvp_core.spec import RetrievalSpec
+from ftvp_core.spec import DEFAULT, RetrievalSpec, is_remote
 
 Progress = Callable[[int, int], None]
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ftvp_core import grading
-from ftvp_core.candidates.embedders import DEFAULT, check_local_model
+from ftvp_core.candidates.embedders import check_local_model
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
@@ -23,7 +23,18 @@ from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
 from ftvp_core.runs.searches import Search, Searched, foreseen, searches
-from ftvp_core.spec import OPENAI, Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
+from ftvp_core.spec import (
+    DEFAULT,
+    OPENAI,
+    Candidate,
+    KnowledgeSpec,
+    ProviderSpec,
+    RetrievalSpec,
+    Spec,
+    TuneSpec,
+    dump,
+    parse,
+)
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.tokens import ESTIMATE, counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ftvp_core.candidates.embedders import is_remote
 from ftvp_core.candidates.remote import TEXTS_A_REQUEST
 from ftvp_core.candidates.reranking import DEPTH
 from ftvp_core.pricing.prices import Pricer, price_of
-from ftvp_core.spec import RetrievalSpec, Spec
+from ftvp_core.spec import RetrievalSpec, Spec, is_remote
 from ftvp_core.types import Usage
 
 #: Tokens that a tokenizer may put around a text of its own accord, and servers count.
