@@ -18,7 +18,7 @@ from ftvp_core.runs.result_rows import answered, failed, failed_outcome
 from ftvp_core.runs.servers import TRIES, Servers
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
-from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
+from ftvp_core.store.ledger import Intent, Outcome, Purpose, ResultRow, Unit
 
 
 @dataclass(slots=True)
@@ -31,8 +31,8 @@ class Settled:
 class OnServers:
     """The work of a run's remote arms."""
 
-    def __init__(self, run: Underway, concurrency: int) -> None:
-        self.servers = Servers(concurrency)
+    def __init__(self, run: Underway, concurrency: int, servers: Servers | None = None) -> None:
+        self.servers = servers or Servers(concurrency)
         self._lag = Lag()
         self._run = run
         self._concurrency = concurrency
@@ -41,9 +41,18 @@ class OnServers:
         self._under_way = 0
 
     async def run(self) -> None:
-        """To their end, or to what stops them all: raises RunStopped."""
+        """To their end, or to what stops them all: raises RunStopped. What has a concurrency of its own comes last."""
         run = self._run
-        arms = [at for at in run.arms if run.plan.arms[at].is_remote and not run.plan.arms[at].is_batched]
+        mine = [at for at in run.arms if run.plan.arms[at].is_remote and not run.plan.arms[at].is_batched]
+        await self._answer_all([at for at in mine if run.plan.arms[at].concurrency is None])
+        for at in mine:
+            level = run.plan.arms[at].concurrency
+            if level is not None:
+                await OnServers(run, level, self.servers)._answer_all([at])
+
+    async def _answer_all(self, arms: Sequence[int]) -> None:
+        """These arms, side by side."""
+        run = self._run
         if not arms:
             return
         models = {at: open_remote(run.plan.arms[at], run.plan.spec) for at in arms}
@@ -137,7 +146,8 @@ class OnServers:
                 raise RunStopped(self._stopped)
             settled = self._settled  # taken before the write, so that what settles during it is seen
             self._under_way += 1
-            intent = Intent(unit, run.next_attempt(unit), most, time.time())
+            purpose: Purpose = "load" if run.plan.arms[unit.arm].concurrency else "generation"
+            intent = Intent(unit, run.next_attempt(unit), most, time.time(), purpose)
             if await self._write(waiting, intent):
                 return intent
             self._under_way -= 1
