@@ -37,7 +37,6 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
             process.communicate()
             run_id, state = project.newest()
             assert state == "interrupted"
-            assert project.lag_s() is not None  # kept with its last beat
             for arm, example in project.finished():
                 unit = ("ab"[arm], example)
                 asked_when_finished.setdefault(unit, served.attempts[unit])
@@ -53,6 +52,19 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
         status, uninterrupted, _ = project.run()
     assert figures(report) == figures(uninterrupted)
     assert [one["accuracy"] for one in report["candidates"]] == [truth("a", N), truth("b", N)]
+
+
+def test_a_kill_does_not_lose_how_busy_the_machine_was(project: Project) -> None:
+    with fault_server(latency_s=0.1) as served:
+        process = project.start("run", str(project.write(served, n=1000, concurrency=4)))
+        until_served(served, 1)
+        limit = time.monotonic() + 30
+        while project.lag_s() is None:  # it is kept with each beat
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
+    assert project.newest()[1] == "interrupted" and project.lag_s() is not None
 
 
 def test_an_interrupt_is_a_cancelled_run_that_can_go_on(project: Project) -> None:
