@@ -203,6 +203,19 @@ class Sweep(Part):
     values: tuple[int | float, ...] = Field(min_length=1)
 
 
+class LoadSpec(Part):
+    """Servers' candidates are asked again, `examples` times at each of these concurrencies, one after another."""
+
+    concurrency: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((1, 4, 16, 64), min_length=1)
+    examples: int = Field(64, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def enough_calls(self) -> Self:
+        if self.examples < max(self.concurrency):
+            raise ValueError(f"found {self.examples} examples; expected as many as the largest concurrency at least")
+        return self
+
+
 class RunSpec(Part):
     concurrency: int = Field(32, ge=1, le=4096)
     max_cost_usd: Price | None = None
@@ -210,6 +223,7 @@ class RunSpec(Part):
     seed: int = Field(0, ge=0, lt=2**32)  # what scikit-learn takes
     timeout_s: float = Field(60, gt=0)
     cache: bool = True
+    load: LoadSpec | None = None
 
 
 class DecideSpec(Part):
@@ -265,6 +279,13 @@ class Spec(Part):
 
     def by_name(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def load_levels(self) -> tuple[tuple[Candidate, int], ...]:
+        """The servers' candidates at each concurrency of `run.load`, level by level. They follow `arms()`."""
+        if self.run.load is None:
+            return ()
+        served = [one for one in self.candidates if one.model and one.provider != "local" and not self.is_batched(one)]
+        return tuple((one, level) for level in self.run.load.concurrency for one in served)
 
     def is_batched(self, candidate: Candidate) -> bool:
         """Whether its provider answers it in batches."""

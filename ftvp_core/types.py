@@ -284,6 +284,24 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadPoint:
+    """A server's candidate with so many calls in flight: `n` answered calls, and `failed` ones; answers a second."""
+
+    concurrency: int
+    n: int
+    failed: int
+    latency_s: Quantiles | None
+    per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCurve:
+    candidate: str
+    method: Method
+    points: tuple[LoadPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     tag: str
     candidates: tuple[CandidateFigures, ...]
@@ -296,6 +314,7 @@ class Comparison:
     pairs: tuple[PairFigures, ...]
     slices: tuple[Slice, ...] = ()
     curves: tuple[Curve, ...] = ()
+    load: tuple[LoadCurve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

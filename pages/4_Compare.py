@@ -7,6 +7,7 @@ from ui import comparison, retrieval, sharing, state
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
+from ui.under_load import under_load
 
 
 def show(store: Store, run: RunRow) -> None:
@@ -16,6 +17,7 @@ def show(store: Store, run: RunRow) -> None:
     comparison.evidence(report.comparison, report.latencies_s)
     against = comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
     comparison.table(report.comparison, against)
+    under_load(report.comparison)
     retrieval.figures(store, report)
     comparison.slices(report.comparison)
     comparison.rules(report.decision)

@@ -66,6 +66,7 @@ class Served:
         self.faults = faults
         self.url = ""
         self.requests = 0
+        self.in_flight = self.most_in_flight = 0  # answers being computed
         self.billed = Counter[str]()  # answers computed, by model
         self.attempts = Counter[tuple[str, int]]()
         self.answered = Counter[tuple[str, int]]()
@@ -97,7 +98,12 @@ class Served:
         if fault is not None and fault in _REFUSALS:
             status, headers, error = _REFUSALS[fault]
             return web.json_response({"error": error}, status=status, headers=headers())
-        await asyncio.sleep(3600 if fault == "hang" else self.faults.latency_s)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(3600 if fault == "hang" else self.faults.latency_s)
+        finally:
+            self.in_flight -= 1
         self.billed[model] += 1
         self.answered[model, example] += 1
         self.last_at = time.monotonic()

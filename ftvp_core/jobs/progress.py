@@ -87,7 +87,11 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
     each = store.set_size(run.eval_set) * spec.run.repeats
-    arms = _arms(store, run, [arm.name for arm in spec.arms()], each)
+    totals = [(arm.name, each) for arm in spec.arms()]
+    if spec.run.load is not None:
+        beside = spec.load_levels()
+        totals += [(f"{one.name}, {level} in flight", spec.run.load.examples) for one, level in beside]
+    arms = _arms(store, run, totals)
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
@@ -103,7 +107,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         phase=_phase(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
-        total=total if works and total else each * len(arms),
+        total=total if works and total else sum(n for _, n in totals),
         rate_per_s=rate,
         left_s=(total - done) / rate if rate else None,
         spent_usd=run.spent_usd,
@@ -133,10 +137,10 @@ def _phase(run: RunRow) -> str:
     return "paused" if run.pause and phase == "answering" else phase
 
 
-def _arms(store: Store, run: RunRow, names: Sequence[str], each: int) -> list[ArmProgress]:
+def _arms(store: Store, run: RunRow, totals: Sequence[tuple[str, int]]) -> list[ArmProgress]:
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
-    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(names))}
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(totals))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
     is_answering = run.state == "running" and not run.pause
@@ -148,7 +152,7 @@ def _arms(store: Store, run: RunRow, names: Sequence[str], each: int) -> list[Ar
             **_done(counts.get(at), each, is_answering),
             **_sent(attempts.get(at)),
         )
-        for at, name in enumerate(names)
+        for at, (name, each) in enumerate(totals)
     ]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, compare
 from ftvp_core.analysis.retrieval import MEASURES, scores
+from ftvp_core.analysis.under_load import Call, load_point
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import from_json
 from ftvp_core.decision.measured import measured_warnings
@@ -17,7 +18,7 @@ from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Finding, Tokens, Warned
+from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Finding, LoadCurve, LoadPoint, Tokens, Warned
 
 #: What stands for an answer that hasn't been asked for yet.
 NOT_RUN = "not run"
@@ -64,11 +65,23 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
     comparison = compare(
         named, _clusters(eval_set.examples), [example.tags for example in eval_set.examples], spec.decide.margin, sweeps
     )
+    comparison = replace(comparison, load=_load_curves(store, run, spec))
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
     decision = decide(comparison, spec.decide, findings, structured)
     decision = replace(decision, warnings=decision.warnings + _measured(store, run, spec, comparison))
     latencies = {arm.name: arm.latency_s[~np.isnan(arm.latency_s)].tolist() for arm in named}
     return Report(run, spec, eval_set, comparison, decision, latencies)
+
+
+def _load_curves(store: Store, run: RunRow, spec: Spec) -> tuple[LoadCurve, ...]:
+    calls: dict[int, list[Call]] = {}
+    for row in store.calls(run.id, "load") if spec.run.load else ():
+        calls.setdefault(row.arm, []).append(Call(row.sent_at, row.latency_s, row.state == "answered"))
+    points: dict[str, list[LoadPoint]] = {}
+    for at, (candidate, level) in enumerate(spec.load_levels(), len(spec.arms())):
+        if (point := load_point(level, calls.get(at, ()))) is not None:
+            points.setdefault(candidate.name, []).append(point)
+    return tuple(LoadCurve(name, spec.by_name(name).method, tuple(found)) for name, found in points.items())
 
 
 def _measured(store: Store, run: RunRow, spec: Spec, comparison: Comparison) -> tuple[Warned, ...]:
@@ -89,11 +102,13 @@ def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[A
     n, repeats = len(eval_set.examples), spec.run.repeats
     by_arm: dict[int, list[Row[Any]]] = {at: [] for at in range(len(candidates))}
     for row in store.results(run.id, texts=False):
-        by_arm[row.arm].append(row)
+        if row.arm in by_arm:  # what stands beside the comparison isn't in it
+            by_arm[row.arm].append(row)
     tagged = any(example.tags for example in eval_set.examples)
     ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(candidates))}
     for row in store.ledger_sums(run.id, by_example=tagged):
-        ledger[row.arm].append(_ledger_row(row, tagged))
+        if row.arm in ledger:
+            ledger[row.arm].append(_ledger_row(row, tagged))
     probes, tunings = store.probes(run.id), store.tunings(run.id)
     out = []
     for at, candidate in enumerate(candidates):

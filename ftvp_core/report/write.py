@@ -43,6 +43,7 @@ def to_json(report: Report) -> str:
             }
             for curve in report.comparison.curves
         ],
+        "load": [asdict(one) for one in report.comparison.load],
         "pairs": [_pair(one) for one in report.comparison.pairs],
         "decision": decision,
     }

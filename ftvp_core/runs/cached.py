@@ -14,10 +14,13 @@ from ftvp_core.types import Answer, Usage
 
 
 def keyed(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -> list[Work]:
-    """The units rendered, each with its key in the cache, if the run uses one. `identities`: the arms' models."""
+    """The units rendered, each with its key in the cache, if the run uses one. `identities`: the arms' models.
+
+    What stands beside the comparison is always asked, and answers nothing else.
+    """
     works = run.works(units)
-    if run.plan.spec.run.cache:
-        for work in works:
+    for work in works:
+        if run.plan.spec.run.cache and not run.plan.arms[work.unit.arm].is_side:
             work.cache_key = cache_key(identities[work.unit.arm], work.request, work.unit.repeat)
     return works
 

@@ -26,9 +26,18 @@ class OnServers:
         self._calls = run.calls
 
     async def run(self) -> None:
-        """To their end, or to what stops them all: raises RunStopped."""
+        """To their end, or to what stops them all: raises RunStopped. What has a concurrency of its own comes last."""
         run = self._run
-        arms = [at for at in run.arms if run.plan.arms[at].is_remote and not run.plan.arms[at].is_batched]
+        mine = [at for at in run.arms if run.plan.arms[at].is_remote and not run.plan.arms[at].is_batched]
+        await self._answer_all([at for at in mine if run.plan.arms[at].concurrency is None], self._calls.concurrency)
+        for at in mine:
+            level = run.plan.arms[at].concurrency
+            if level is not None:
+                await self._answer_all([at], level)
+
+    async def _answer_all(self, arms: Sequence[int], concurrency: int) -> None:
+        """These arms, side by side."""
+        run = self._run
         if not arms:
             return
         models = {at: open_remote(run.plan.arms[at], run.plan.spec) for at in arms}
@@ -49,7 +58,7 @@ class OnServers:
 
         try:
             async with self._calls.lag, asyncio.TaskGroup() as group:
-                for _ in range(min(self._calls.concurrency, run.total - run.done)):
+                for _ in range(min(concurrency, run.total - run.done)):
                     group.create_task(work())
         except ExceptionGroup as several:  # one cause, as raised: all else was ended by it
             self._calls.stop(str(several.exceptions[0]))  # a search that is under way, too
@@ -83,6 +92,7 @@ class OnServers:
             work.unit,
             most,
             lambda: model.answer(work.request, plan.spec.run.timeout_s),
+            purpose="load" if arm.concurrency else "generation",
             waiting=waiting,
             given_up=lambda failure: failed(work, str(failure), transient=failure.retry),
         )

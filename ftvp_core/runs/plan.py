@@ -4,8 +4,9 @@ import json
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from itertools import cycle, islice
 from pathlib import Path
 
 from ftvp_core import grading
@@ -71,6 +72,7 @@ class Arm:
     planned: Given  # what its lookup will give, roughly: for the estimate
     is_side: bool = False
     is_batched: bool = False
+    concurrency: int | None = None  # of its own: it is asked alone, after all others
     embeds: Search | None = None  # who embeds its passages and questions, if a server does
     reranks: Search | None = None
 
@@ -94,6 +96,10 @@ class Plan:
     arms: tuple[Arm, ...]
     graders: grading.Graders
     limit_usd: Decimal | None
+
+    def repeats(self, arm: int) -> int:
+        """How often an arm is asked each example: what stands beside the comparison once."""
+        return 1 if self.arms[arm].is_side else self.spec.run.repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +184,33 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
                 reranks=reranks,
             )
         )
+    arms += _load_arms(spec, arms)
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
+
+
+def _load_arms(spec: Spec, arms: Sequence[Arm]) -> list[Arm]:
+    """Each server's candidate again at each level, on the eval set's first examples, over and over if it is short."""
+    if spec.run.load is None:
+        return []
+    levels = spec.load_levels()
+    if not levels:
+        raise UserError("run.load", "there is no server's candidate to load", "leave it out")
+    of_name = {arm.candidate.name: arm for arm in arms}
+    asked = tuple(islice(cycle(arms[0].examples), spec.run.load.examples))
+    return [replace(of_name[one.name], examples=asked, is_side=True, concurrency=level) for one, level in levels]
 
 
 def estimate(plan: Plan) -> Estimate:
     """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
     calls = tokens = batched = 0
     most: Decimal | None = Decimal(0)
-    repeats = plan.spec.run.repeats
     methods: set[str] = set()
-    for arm in plan.arms:
+    for at, arm in enumerate(plan.arms):
         if not arm.is_remote:
             continue
+        repeats = plan.repeats(at)
         counted = counter(arm.candidate.model_name)
         methods.add(counted.method)
         for example in arm.examples:

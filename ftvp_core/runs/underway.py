@@ -59,8 +59,7 @@ class Underway:
         self.calls = calls
         calls.counted = self.count
         self._finished = store.finished(row.id)
-        repeats = plan.spec.run.repeats
-        self.total = sum(len(plan.arms[arm].examples) * repeats for arm in arms)
+        self.total = sum(len(plan.arms[arm].examples) * plan.repeats(arm) for arm in arms)
         self.done = sum(arm in set(arms) for arm, _, _ in self._finished)
         watch.progress(self.done, self.total)
 
@@ -70,7 +69,7 @@ class Underway:
         for repeat in range(self.plan.spec.run.repeats):
             for example in range(longest):
                 for arm in arms:
-                    is_there = example < len(self.plan.arms[arm].examples)
+                    is_there = example < len(self.plan.arms[arm].examples) and repeat < self.plan.repeats(arm)
                     if is_there and (arm, example, repeat) not in self._finished:
                         yield Unit(arm, example, repeat)
 

@@ -116,6 +116,14 @@ class Figures(Base):
         with self.engine.connect() as connection:
             return {row.arm: row for row in connection.execute(counted)}
 
+    def calls(self, run_id: str, purpose: str) -> list[Row[Any]]:
+        """Arm, time of sending, latency and state of the settled attempts with this purpose."""
+        columns = (attempts.c.arm, attempts.c.sent_at, attempts.c.latency_s, attempts.c.state)
+        settled = attempts.c.state.not_in(("sent", "unsent"))
+        with self.engine.connect() as connection:
+            of_run = (attempts.c.run_id == run_id) & (attempts.c.purpose == purpose) & settled
+            return list(connection.execute(select(*columns).where(of_run).order_by(attempts.c.arm)))
+
     def failures(self, run_id: str) -> list[tuple[int, str, int]]:
         """Arms, causes of their failed attempts, and how often each came, the commonest first."""
         causes = (

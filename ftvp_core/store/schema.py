@@ -91,7 +91,7 @@ attempts = Table(
     Column("example", Integer, primary_key=True),  # position in the eval set; -1: none
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge
+    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge | load
     Column("state", String(16), nullable=False),  # sent | answered | refused | unknown | unsent
     Column("cause", Text),
     Column("status", Integer),  # HTTP

@@ -54,15 +54,14 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
     assert [one["accuracy"] for one in report["candidates"]] == [truth("a", N), truth("b", N)]
 
 
-def test_a_killed_session_leaves_its_lag(project: Project) -> None:
-    with fault_server(latency_s=0.05) as served:
-        project.write(served, n=5_000, concurrency=IN_FLIGHT)
-        process = project.start("run", str(project.file))
-        until_served(served, 30)
+def test_a_kill_does_not_lose_how_busy_the_machine_was(project: Project) -> None:
+    with fault_server(latency_s=0.1) as served:
+        process = project.start("run", str(project.write(served, n=1000, concurrency=4)))
+        until_served(served, 1)
         limit = time.monotonic() + 30
-        while project.lag_s() is None:
-            assert time.monotonic() < limit, "no beat brought the lag"
-            time.sleep(0.1)
+        while project.lag_s() is None:  # it is kept with each beat
+            assert time.monotonic() < limit
+            time.sleep(0.05)
         process.kill()
         process.communicate()
     assert project.newest()[1] == "interrupted" and project.lag_s() is not None

@@ -24,7 +24,7 @@ def ran(home: Home) -> Iterator[str]:
         keys = {
             "eval_set": {"path": "e.jsonl"},
             "providers": {"sim": {"base_url": served.url}, "cheap": {"base_url": served.url, "batch": True}},
-            "run": {"repeats": 2},
+            "run": {"repeats": 2, "load": {"concurrency": [1, 4], "examples": 8}},
             "candidates": [
                 {"name": name, "model": f"{name}/m", "prompt": {"user": "{question}"}} for name in ("cheap", "sim")
             ],
@@ -43,6 +43,9 @@ def test_a_batch_is_watched_on_run_and_has_no_latency_on_compare(home: Home, ope
     assert "half price, latency not measured, up to 24 h" in said(at)
     at = opened("pages/4_Compare.py", ran)
     assert not at.exception
+    load = at.dataframe[1].value.to_dict("records")
+    assert [(row["candidate"], row["in flight"], row["answered"]) for row in load] == [("sim", 1, 8), ("sim", 4, 8)]
+    assert any(alt.startswith("Latency by calls in flight. sim: 1 in flight: p50") for alt in alts_of(at))
     assert any("cheap not measured (batch)" in alt for alt in alts_of(at))
     (first, _) = at.dataframe[0].value["over the repeats"]  # this server always says the same
     assert first.endswith("(SD 0.0 points), 0 % of examples flip")
