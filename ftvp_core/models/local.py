@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ftvp_core.errors import UserError
+from ftvp_core.models.constrained import Grammars, Processor
 from ftvp_core.types import Answer, Message, Request, Usage
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo" / "model"
@@ -227,6 +228,13 @@ class Base:
         self._lock = threading.Lock()
         self._adapters: dict[Path, str] = {}
         self._peft: Any = None
+        self._grammars: Grammars | None = None
+
+    def constraint(self, schema: Mapping[str, Any]) -> Processor:
+        """What holds one try of a row to its output schema. Raises UserError."""
+        if self._grammars is None:
+            self._grammars = Grammars(self.tokenizer, self.model.config.get_text_config().vocab_size, self.stops)
+        return self._grammars.processor(schema)
 
     def add_adapter(self, folder: Path) -> str:
         """Load an adapter beside those that are there; returns its name here. Raises UserError."""
@@ -404,7 +412,7 @@ class Local:
                 attention_mask=mask,
                 max_new_tokens=room,
                 do_sample=False,  # greedy over logits, to which `_draw` has added the chance
-                logits_processor=[_draw(rows)] if request.temperature > 0 else [],
+                logits_processor=[_held(base, rows, width), *([_draw(rows)] if request.temperature > 0 else [])],
                 stopping_criteria=[_stopped(base.tokenizer, request.stop, width)] if request.stop else [],
             )
         ended = [self._ended(tokens[width:], request.stop) for tokens in whole.tolist()]
@@ -427,6 +435,22 @@ class Local:
     def _text(self, tokens: list[int]) -> str:
         text: str = self._base.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+def _held(base: Base, rows: Sequence[_Row], width: int) -> Callable[[Any, Any], Any]:
+    """Holds each row that has an output schema to its own."""
+    schemas = [row.request.output_schema for row in rows]
+    held = {at: base.constraint(schema) for at, schema in enumerate(schemas) if schema is not None}
+    ends = base.stops | {base.pad}
+
+    def hold(ids: Any, scores: Any) -> Any:
+        for at, constrain in held.items():
+            tokens = ids[at, width:].tolist()
+            if not ends.intersection(tokens):  # what follows its end is padding
+                scores[at] = constrain(tokens, scores[at].float())
+        return scores
+
+    return hold
 
 
 def _draw(rows: Sequence[_Row]) -> Callable[[Any, Any], Any]:
