@@ -73,6 +73,7 @@ def table(comparison: Comparison, against_name: str) -> None:
     found = against(comparison, against_name)
     column = st.column_config
     to_come = any(not_run(one) for one in comparison.candidates)
+    with_schema = [one for one in comparison.candidates if one.valid_output is not None]
     shown: dict[str, tuple[Any, Any]] = {
         "candidate": (lambda one: one.name, column.TextColumn(pinned=True, width="medium")),
         "method": (lambda one: one.method, column.TextColumn(width="small")),
@@ -88,6 +89,7 @@ def table(comparison: Comparison, against_name: str) -> None:
             ),
             column.TextColumn(alignment="right"),
         ),
+        **({"valid output, %": (_valid, column.TextColumn(alignment="right"))} if with_schema else {}),
         **({"not run": (not_run, column.NumberColumn(format="%d"))} if to_come else {}),
         "p50, s": (lambda one: one.latency_s and one.latency_s.p50, column.NumberColumn(format="%.2g", width=90)),
         "p95, s": (lambda one: one.latency_s and one.latency_s.p95, column.NumberColumn(format="%.2g", width=90)),
@@ -108,6 +110,9 @@ def table(comparison: Comparison, against_name: str) -> None:
         alt="One row a candidate: accuracy, latency, tokens, cost, failed and ungraded rows. The CSV holds the same.",
     )
     _failures(ranked)
+    for one in with_schema:
+        if one.valid_output and one.valid_output.modes:
+            st.caption(plain(f"{one.name}: JSON mode {figures.json_mode(one.valid_output.modes)}"))
 
 
 def slices(comparison: Comparison) -> None:
@@ -157,6 +162,12 @@ def _failures(ranked: Sequence[CandidateFigures]) -> None:
 
 def _times(factor: float, value: Any) -> float | None:
     return None if value is None else factor * float(value)
+
+
+def _valid(one: CandidateFigures) -> str | None:
+    """The share of answers that hold to the output schema: empty where there is none."""
+    held = one.valid_output
+    return figures.with_interval(held.value, held.interval).replace(" %", "") if held else None
 
 
 def _range(one: CandidateFigures) -> str | None:

@@ -7,7 +7,7 @@ and at 64 in flight a reported p95 of 295 ms for a true 100. Retries, back-off a
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from ftvp_core.errors import CallFailed
+from ftvp_core.errors import CallFailed, SchemaRefused
+from ftvp_core.schemas import subschemas
 from ftvp_core.types import Answer, Request, Usage
 
 OPENAI = "https://api.openai.com/v1"
@@ -29,6 +30,15 @@ TRANSIENT = {408, 409, 425, 429}
 LONGEST_WAIT_S = 366 * 86_400.0
 #: A gateway gave up waiting; what stands behind it may have answered, and billed.
 GATEWAY = {502, 504}
+#: How a server says that it takes no `response_format`, or not this schema: with one of these and one of the words.
+SCHEMA_STATUSES = {400, 415, 422, 501}
+SCHEMA_WORDS = ("response_format", "json_schema", "schema", "structured", "guided", "grammar")
+#: What OpenAI enforces strictly ("Structured Outputs", supported schemas): any other key makes it refuse.
+STRICT_KEYS = {
+    "type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs",
+    "title", "description", "pattern", "format", "multipleOf", "minimum", "maximum", "exclusiveMinimum",
+    "exclusiveMaximum", "minItems", "maxItems",
+}  # fmt: skip
 #: More tokens than this in one request are a server's mistake: as good as no count.
 MOST_TOKENS = 10**9
 #: A shorter key is a placeholder (`EMPTY`, `none`): hiding it would only break words.
@@ -67,7 +77,10 @@ class OpenAICompatible:
             ):
                 if response.status != 200:
                     text, wait = await _text(response), response.headers.get("Retry-After")
-                    raise _refused(response.status, wait, text, self._api_key)
+                    failure = _refused(response.status, wait, text, self._api_key)
+                    if request.output_schema is not None and _is_of_schema(response.status, text):
+                        raise SchemaRefused(str(failure), response.status)
+                    raise failure
                 if request.stream:
                     return await _streamed(response, started, self._api_key)
                 raw = await response.read()
@@ -97,11 +110,29 @@ class OpenAICompatible:
         if request.stop:
             body["stop"] = list(request.stop)
         if request.output_schema is not None:
-            schema = {"name": "answer", "schema": request.output_schema}
+            schema: dict[str, Any] = {"name": "answer", "schema": request.output_schema}
+            if is_strict(request.output_schema):
+                schema["strict"] = True
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         if request.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
+
+
+def is_strict(schema: Mapping[str, Any]) -> bool:
+    """Whether OpenAI would enforce a schema strictly: each object closed, with all its properties required."""
+    objects = [part for _, part in subschemas(schema) if part.get("type") == "object" or "properties" in part]
+    return (
+        schema.get("type") == "object"
+        and "anyOf" not in schema
+        and all(part.keys() <= STRICT_KEYS for _, part in subschemas(schema))
+        and all(one.get("additionalProperties") is False for one in objects)
+        and all(set(one.get("required", ())) == set(one.get("properties", ())) for one in objects)
+    )
+
+
+def _is_of_schema(status: int, text: str) -> bool:
+    return status in SCHEMA_STATUSES and any(word in text.casefold() for word in SCHEMA_WORDS)
 
 
 def retry_after(value: str | None) -> float | None:
@@ -212,6 +243,8 @@ def _answer(
     text = content if content is not None else refusal
     if not isinstance(text, str):
         raise NoContent(tokens, latency_s)
+    if content is None:
+        reason = "refusal"
     said = _whole(reason)[:32] if isinstance(reason, str) else None
     return Answer(_whole(text), tokens, latency_s, ttft_s, finish_reason=said)
 

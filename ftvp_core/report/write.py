@@ -55,8 +55,12 @@ def report_state(state: str) -> str:
 
 
 def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
-    """One row an example and candidate (and repeat), header first; what wasn't run says so in `error`."""
-    yield EXAMPLE_COLUMNS
+    """One row an example and candidate (and repeat), header first; what wasn't run says so in `error`.
+
+    A column `valid_output` (true, false, empty) is added where a candidate has an output schema.
+    """
+    has_schema = any(one.output_schema is not None for one in report.spec.candidates)
+    yield (*EXAMPLE_COLUMNS, *(("valid_output",) if has_schema else ()))
     results = {(row.arm, row.example, row.repeat): row for row in store.results(report.run.id)}
     for arm, candidate in enumerate(report.spec.candidates):
         for position, example in enumerate(report.eval_set.examples):
@@ -64,10 +68,12 @@ def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
                 head = (example.id, candidate.name, example.input, " | ".join(example.references))
                 row = results.get((arm, position, repeat))
                 if row is None:
-                    yield (*head, "", "", "", "", "", "", f"not run: {report.run.cause or report.run.state}")
+                    cause = f"not run: {report.run.cause or report.run.state}"
+                    yield (*head, *[""] * 6, cause, *([""] if has_schema else []))
                     continue
                 numbers = (row.grade, row.latency_s, row.input_tokens, row.output_tokens, row.request_usd)
-                yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "")
+                valid = ("" if row.valid is None else str(row.valid).lower(),) if has_schema else ()
+                yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "", *valid)
 
 
 def candidate_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
@@ -130,6 +136,8 @@ def _candidate(one: CandidateFigures) -> dict[str, Any]:
     measures = (keys["retrieval"] or {}).values()
     for measured in measures:
         measured["interval"] = _bounds(measured["interval"])
+    if keys["valid_output"] is not None:
+        keys["valid_output"]["interval"] = _bounds(keys["valid_output"]["interval"])
     return {**keys, "interval": _bounds(one.interval)}
 
 
@@ -159,9 +167,14 @@ def _bounds(interval: Interval | dict[str, float] | None) -> list[float] | None:
 
 
 def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    parts = {"interval": ("low", "high"), "latency_s": ("p50", "p95", "p99"), "ttft_s": ("p50", "p95")}
+    parts = {
+        "interval": ("low", "high"),
+        "latency_s": ("p50", "p95", "p99"),
+        "ttft_s": ("p50", "p95"),
+        "valid_output": ("value", "interval", "n"),
+    }
     for key, value in keys.items():
-        if key == "retrieval":
+        if key in {"retrieval", "modes"}:
             continue
         if key in parts or isinstance(value, dict):
             inside = (

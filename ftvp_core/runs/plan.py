@@ -11,7 +11,8 @@ from pathlib import Path
 from ftvp_core import grading
 from ftvp_core.candidates.embedders import check_embedder
 from ftvp_core.candidates.lookup import open_lookup
-from ftvp_core.candidates.prompt import Render, as_json, renderer
+from ftvp_core.candidates.prompt import Render, as_json, renderer, sent_text
+from ftvp_core.candidates.structured import prompted, repairing
 from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.checks.leaks import tagged
 from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
@@ -19,9 +20,11 @@ from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.models import RemoteModel
+from ftvp_core.models.constrained import check_constrainable
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
+from ftvp_core.schemas import Schema
 from ftvp_core.spec import Candidate, KnowledgeSpec, ProviderSpec, RetrievalSpec, Spec, TuneSpec, dump, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.tokens import counter
@@ -32,6 +35,8 @@ ReadKnowledge = Callable[[Path, KnowledgeSpec], Knowledge]
 
 #: Fewer rows than this are refused for training (unless forced): they are learned by heart.
 FEWEST_TUNING_ROWS = 10
+#: Of an answer that isn't there yet, for the estimate of its repair.
+BYTES_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Arm:
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate
     is_side: bool = False
+    schema: Schema | None = None  # what its answers should be valid by
 
     @property
     def is_remote(self) -> bool:
@@ -82,6 +88,7 @@ class Estimate:
     counted_by: str
     most_usd: Decimal | None
     concurrency: int
+    repairs: int = 0  # calls on top, where a server has no JSON mode and its first answers are invalid
 
     @property
     def seconds(self) -> float:
@@ -138,15 +145,20 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
-        arms.append(Arm(candidate, sources.eval_set.examples, render, pricer(candidate, spec), planned))
+        schema = _schema(candidate, where)
+        price = pricer(candidate, spec)
+        arms.append(Arm(candidate, sources.eval_set.examples, render, price, planned, schema=schema))
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
 
 
 def estimate(plan: Plan) -> Estimate:
-    """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
-    calls = tokens = 0
+    """Calls, input tokens and the most that they can cost, with every repair that there may be.
+
+    Retries, which are billed rarely, aren't in it.
+    """
+    calls = tokens = repairs = 0
     most: Decimal | None = Decimal(0)
     repeats = plan.spec.run.repeats
     methods: set[str] = set()
@@ -157,14 +169,20 @@ def estimate(plan: Plan) -> Estimate:
         methods.add(counted.method)
         for example in arm.examples:
             request = arm.render(example, arm.planned)
-            prompt = as_json(request.messages)
+            prompt = sent_text(request)
             calls += repeats
             tokens += repeats * counted.count(prompt)
+            sent = [prompt]
+            if arm.schema is not None:
+                asked = prompted(request)
+                repair = repairing(asked, "0" * BYTES_A_TOKEN * request.max_tokens, "")
+                sent = [sent_text(asked), sent_text(repair)]
+                repairs += repeats
             if arm.price is None:
                 most = None
             elif most is not None:
-                most += repeats * reserve(arm.price, prompt, request.max_tokens)
-    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency)
+                most += repeats * sum(reserve(arm.price, text, request.max_tokens) for text in sent)
+    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, repairs)
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
@@ -248,8 +266,11 @@ def api_key(provider: ProviderSpec, where: str) -> str | None:
     return key
 
 
-def cache_key(identity: str, request: Request, repeat: int) -> str:
-    """What makes two requests the same question: model, rendered messages, parameters, repeat."""
+def cache_key(identity: str, request: Request, repeat: int, asked: str | None = None) -> str:
+    """What makes two requests the same question: model, rendered messages, parameters, repeat.
+
+    `asked`: how a schema was asked for, natively or in the prompt.
+    """
     import hashlib
 
     parameters = {
@@ -261,6 +282,7 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
         "stream": request.stream,
         "output_schema": request.output_schema,
         "repeat": repeat,
+        **({} if asked is None else {"json_mode": asked}),
     }
     content = json.dumps([identity, as_json(request.messages), parameters], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -298,12 +320,21 @@ def _check_supported(candidate: Candidate, where: str) -> None:
     retrieval, tune = candidate.retrieval, candidate.tune
     missing = {
         "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
-        "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
         "tune.method": tune is not None and tune.method != "lora",
     }
     for key, asked in missing.items():
         if asked:
             raise UserError(where, f"{key}: this value isn't built yet in this version", "leave it out")
+
+
+def _schema(candidate: Candidate, where: str) -> Schema | None:
+    """Raises UserError for what is no JSON Schema, or what a local model can't be held to."""
+    if candidate.output_schema is None:
+        return None
+    schema = Schema(candidate.output_schema, f"{where}.output_schema")
+    if candidate.provider == "local":
+        check_constrainable(candidate.output_schema, f"{where}.output_schema")
+    return schema
 
 
 def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> None:

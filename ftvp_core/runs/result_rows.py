@@ -8,19 +8,27 @@ from ftvp_core.errors import CallFailed
 from ftvp_core.runs.plan import Arm, Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow
-from ftvp_core.types import Answer, Usage
+from ftvp_core.types import Answer, JsonMode, Usage
 
 _EMPTY: ResultRow = dict.fromkeys(
     (
         "output", "error", "finish_reason", "grade", "ungraded", "latency_s", "ttft_s", "input_tokens",
-        "cached_tokens", "output_tokens", "request_usd", "passages",
+        "cached_tokens", "output_tokens", "request_usd", "passages", "valid", "json_mode",
     )
 )  # fmt: skip
 
 
-def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
-    """An answer, graded."""
-    example = plan.arms[work.unit.arm].examples[work.unit.example]
+def answered(
+    plan: Plan, work: Work, answer: Answer, cost: Decimal | None, json_mode: JsonMode | None = None
+) -> ResultRow:
+    """An answer, graded, and held against its candidate's output schema if there is one.
+
+    `json_mode`: as a server answered; on this machine a schema is always held to.
+    """
+    arm = plan.arms[work.unit.arm]
+    example = arm.examples[work.unit.example]
+    if arm.schema is not None and arm.candidate.provider == "local":
+        json_mode = "constrained"
     grade = plan.graders.grade(answer.output, example)
     return _row(work) | {
         "output": answer.output,
@@ -34,6 +42,8 @@ def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> Re
         "output_tokens": answer.usage.output,
         "request_usd": cost,
         "passages": [passage.id for passage in work.request.passages] or None,
+        "valid": arm.schema.problem(answer.output) is None if arm.schema is not None else None,
+        "json_mode": json_mode,
     }
 
 

@@ -31,6 +31,7 @@ from sqlalchemy.exc import OperationalError
 from ftvp_core.errors import LeaseLost, StoreFailed, UserError
 from ftvp_core.store.owner import is_dead, owner
 from ftvp_core.store.schema import attempts, datasets, drafts, probes, results, runs, shares, tunings
+from ftvp_core.types import JsonMode
 
 #: A run whose process hasn't beaten for this long is interrupted.
 BEAT_LIMIT_S = 30.0
@@ -429,6 +430,19 @@ class Store:
         )
         with self.engine.connect() as connection:
             return {row.arm: row for row in connection.execute(counted)}
+
+    def json_modes(self, run_id: str) -> dict[int, dict[JsonMode, int]]:
+        """By arm, how many of its answers came to be JSON in each way; nothing of arms without an output schema."""
+        counted = (
+            select(results.c.arm, results.c.json_mode, func.count())
+            .where(results.c.run_id == run_id, results.c.json_mode.is_not(None))
+            .group_by(results.c.arm, results.c.json_mode)
+        )
+        found: dict[int, dict[JsonMode, int]] = {}
+        with self.engine.connect() as connection:
+            for arm, mode, times in connection.execute(counted):
+                found.setdefault(arm, {})[mode] = times
+        return found
 
     def failures(self, run_id: str) -> list[tuple[int, str, int]]:
         """Arms, causes of their failed attempts, and how often each came, the commonest first."""

@@ -30,6 +30,7 @@ def planted(
             ArmResults(
                 name, method, "one/m", np.arange(n), np.ones(n, dtype=bool), (np.arange(n) < round(share * n)).astype(float),
                 np.full(n, 0.5), np.full(n, np.nan), [each] * n, [""] * n, [LedgerRow(-1, n, 0, 0, each * n, Tokens(1, 0, 1))], np.full((n, 4), np.nan),
+                np.full(n, np.nan), [None] * n,
             )
         )  # fmt: skip
     return compare(arms, np.arange(n), [()] * n, 0.02)
