@@ -111,6 +111,26 @@ class Schema:
                 raise UserError(path_of(self._where, [*path, "$ref"]), found, "write it into $defs") from None
 
 
+def inferred(texts: Iterable[str]) -> dict[str, Any] | None:
+    """A schema of these answers, objects closed; None unless each is a JSON object or list."""
+    from genson import SchemaBuilder
+
+    builder, any_there = SchemaBuilder(schema_uri=None), False
+    for text in texts:
+        _, value = parsed(text)
+        if not isinstance(value, dict | list):
+            return None
+        builder.add_object(value)
+        any_there = True
+    if not any_there:
+        return None
+    schema: dict[str, Any] = builder.to_schema()
+    for _, part in subschemas(schema):
+        if "properties" in part:
+            part["additionalProperties"] = False
+    return schema
+
+
 #: Where schemas stand inside a schema: under a name each, in a list, or alone.
 _NAMED = ("properties", "$defs", "definitions", "dependentSchemas", "dependencies")
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")

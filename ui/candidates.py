@@ -5,9 +5,21 @@ from typing import Any
 
 import streamlit as st
 
-from ftvp_core.drafts import Keys, bounds_of, change, names_gold, put_candidate, suggested_search, to_spec
+from ftvp_core.drafts import (
+    Keys,
+    bounds_of,
+    change,
+    names_gold,
+    output_schema,
+    put_candidate,
+    suggested_search,
+    to_spec,
+)
+from ftvp_core.errors import UserError
 from ftvp_core.spec import Candidate
 from ftvp_core.store.store import Store
+from ui import state
+from ui.reading import suggested_schema_of
 from ui.words import plain
 
 KINDS = {
@@ -32,6 +44,8 @@ def described(candidate: Keys) -> str:
     if one.retrieval:
         searched = "gold passages" if one.retrieval.oracle else f"{one.retrieval.mode}, top {one.retrieval.top_k}"
         parts.append(searched)
+    if one.output_schema is not None:
+        parts.append("output schema")
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
 
 
@@ -67,6 +81,7 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
         candidate: dict[str, Any] = {}
         providers: Keys = {}
         prices: Keys = {}
+        schema: Keys | None = {}
         if kind == "floor":
             candidate["floor"] = st.selectbox(
                 "Floor", ["tfidf-svm", "nearest"], help="TF-IDF with a linear SVM, or the nearest row's label"
@@ -74,9 +89,12 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
         else:
             providers, prices, candidate["model"] = _model(keys, ["local"] if kind == "tuned" else None)
             candidate |= _prompt(keys, kind)
+            schema = _output_schema(keys, candidate["model"])
         candidate |= _special(kind, keys)
-        if st.button("Add", type="primary"):
-            _add(store, draft_id, keys, {"name": name.strip() or kind, **candidate}, providers, prices)
+        if st.button("Add", type="primary", disabled=schema is None):
+            _add(
+                store, draft_id, keys, {"name": name.strip() or kind, **candidate, **(schema or {})}, providers, prices
+            )
 
 
 def _special(kind: str, keys: Keys) -> Keys:
@@ -174,6 +192,36 @@ def _prompt(keys: Keys, kind: str) -> Keys:
     most = int(st.number_input("At most this many tokens in an answer", 1, 32_000, 256))
     prompt = {"user": user, **({"system": system} if system.strip() else {})}
     return {"prompt": prompt, **({"sampling": {"max_tokens": most}} if most != 256 else {})}
+
+
+def _put_schema(text: str) -> None:
+    st.session_state[state.SCHEMA] = text
+
+
+def _output_schema(keys: Keys, model: str) -> Keys | None:
+    """The optional schema, checked as it is typed; None while it is wrong."""
+    with st.expander("Output schema: the answer as JSON", icon=":material/data_object:"):
+        suggested = suggested_schema_of(keys)
+        if suggested is not None:
+            text = json.dumps(suggested, ensure_ascii=False, indent=2)
+            st.button("Infer from references", on_click=_put_schema, args=(text,))
+        typed = st.text_area(
+            "JSON Schema (optional)",
+            height=160,
+            key=state.SCHEMA,
+            placeholder='{"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}',
+            help="A local model is held to it token by token. A server is asked in its own JSON mode; where it has none,"
+            " the schema goes into the prompt, and an invalid answer is sent back once",
+        )
+        if not typed.strip():
+            return {}
+        try:
+            schema = output_schema(typed, model)
+        except UserError as error:
+            st.error(plain(str(error)))
+            return None
+        st.caption("A valid JSON Schema. The grader json_match compares answers as JSON values.")
+        return {"output_schema": schema}
 
 
 def _add(store: Store, draft_id: str, keys: Keys, candidate: Keys, providers: Keys, prices: Keys) -> None:

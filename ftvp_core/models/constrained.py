@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ftvp_core.errors import UserError
-from ftvp_core.schemas import path_of, subschemas
+from ftvp_core.schemas import Schema, path_of, subschemas
 
 #: A row's own step before its likeliest token is taken: (its generated tokens, its logits [vocabulary] in float32)
 #: -> its logits, minus infinity for what it may not say. It keeps a state: one for each try of a row.
@@ -20,6 +20,14 @@ Processor = Callable[[list[int], Any], Any]
 #: White space between JSON's signs: at most a line break and an indentation. Without a bound a weak model that likes
 #: blanks fills its answer with them.
 _OPTIONS: Any = {"whitespace_pattern": r"(\n {0,16}| )"}
+
+
+def runnable(schema: Any, where: str, provider: str | None) -> Schema:
+    """A candidate's output schema. Raises UserError for what is none, or what its local model can't be held to."""
+    checked = Schema(schema, where)
+    if provider == "local":
+        check_constrainable(schema, where)
+    return checked
 
 
 def check_constrainable(schema: Any, where: str) -> None:

@@ -20,7 +20,7 @@ from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.models import RemoteModel
-from ftvp_core.models.constrained import check_constrainable
+from ftvp_core.models.constrained import runnable
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
@@ -145,7 +145,8 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
-        schema = _schema(candidate, where)
+        asked = candidate.output_schema
+        schema = None if asked is None else runnable(asked, f"{where}.output_schema", candidate.provider)
         price = pricer(candidate, spec)
         arms.append(Arm(candidate, sources.eval_set.examples, render, price, planned, schema=schema))
     _check_limit(arms, limit_usd)
@@ -325,16 +326,6 @@ def _check_supported(candidate: Candidate, where: str) -> None:
     for key, asked in missing.items():
         if asked:
             raise UserError(where, f"{key}: this value isn't built yet in this version", "leave it out")
-
-
-def _schema(candidate: Candidate, where: str) -> Schema | None:
-    """Raises UserError for what is no JSON Schema, or what a local model can't be held to."""
-    if candidate.output_schema is None:
-        return None
-    schema = Schema(candidate.output_schema, f"{where}.output_schema")
-    if candidate.provider == "local":
-        check_constrainable(candidate.output_schema, f"{where}.output_schema")
-    return schema
 
 
 def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> None:
