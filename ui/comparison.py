@@ -164,10 +164,8 @@ def _times(factor: float, value: Any) -> float | None:
     return None if value is None else factor * float(value)
 
 
-def _valid(one: CandidateFigures) -> str | None:
-    """The share of answers that hold to the output schema: empty where there is none."""
-    held = one.valid_output
-    return figures.with_interval(held.value, held.interval).replace(" %", "") if held else None
+def _valid(one: CandidateFigures) -> str:
+    return figures.valid_output(one).replace(" %", "")
 
 
 def _range(one: CandidateFigures) -> str | None:

@@ -113,17 +113,22 @@ def table(report: Report) -> str:
     from tabulate import tabulate
 
     chosen = report.decision.choose
+    has_schema = any(one.valid_output is not None for one in report.comparison.candidates)
     rows = [
         (
             f"{'→ ' if one.name == chosen else '  '}{one.name}", one.method, figures.accuracy(one),
             figures.seconds(one.latency_s.p50 if one.latency_s else None),
             figures.seconds(one.latency_s.p95 if one.latency_s else None),
             figures.dollars(one.cost_per_1k_usd), one.attempts, one.n_failed, one.n_ungraded,
+            *((figures.valid_output(one),) if has_schema else ()),
         )
         for one in report.comparison.candidates
     ]  # fmt: skip
-    headers = ("candidate", "method", "accuracy (95 %)", "p50", "p95", "per 1,000", "attempts", "failed", "ungraded")
-    right = ("left", "left", *("right",) * 7)
+    headers = [
+        "candidate", "method", "accuracy (95 %)", "p50", "p95", "per 1,000", "attempts", "failed", "ungraded",
+        *(["valid output"] if has_schema else []),
+    ]  # fmt: skip
+    right = ("left", "left", *("right",) * (len(headers) - 2))
     text: str = tabulate(
         rows, headers, colalign=right, disable_numparse=True, tablefmt="simple", preserve_whitespace=True
     )

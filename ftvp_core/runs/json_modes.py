@@ -6,6 +6,7 @@ and that row and every later one is prompted.
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import astuple, replace
@@ -20,6 +21,7 @@ from ftvp_core.types import Answer, JsonMode, Request, Usage
 Asked = Literal["native", "prompted"]
 #: Ends that say that the model won't answer: nothing is wrong with the form.
 REFUSED = {"content_filter", "refusal"}
+BEGINS_JSON = re.compile(r'\s*([\[{"]|-?\d|true|false|null)')
 
 
 class Replied(NamedTuple):
@@ -68,10 +70,8 @@ class JsonModes:
         if self._known.get(key) != "prompted":
             got = await ask(request)
             if isinstance(got, Replied):
-                is_valid = schema.problem(got.answer.output) is None
-                if is_valid:
+                if schema.problem(got.answer.output) is None or _says_nothing(got.answer):
                     self._keep(key, "native")
-                if is_valid or got.answer.finish_reason in {"length", *REFUSED}:  # invalid in any mode
                     return got._replace(json_mode="native")
             elif not isinstance(got, SchemaRefused):
                 return got
@@ -82,6 +82,13 @@ class JsonModes:
         """Prompted is for good: it was shown that there is no other."""
         if self._known.get(key) != "prompted":
             self._known[key] = mode
+
+
+def _says_nothing(answer: Answer) -> bool:
+    """Whether an invalid answer would be so in any mode: a refusal, or JSON that was cut."""
+    if answer.finish_reason == "length":
+        return not answer.output.strip() or BEGINS_JSON.match(answer.output) is not None
+    return answer.finish_reason in REFUSED
 
 
 def asked_by(mode: JsonMode) -> Asked:

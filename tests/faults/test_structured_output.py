@@ -38,7 +38,8 @@ def stored(project: Project) -> list[sqlite3.Row]:
 def test_a_native_mode_is_used_strictly_and_valid_by_its_own_figure(project: Project) -> None:
     with fault_server() as served:
         structured(project, served)
-        status, report, _ = project.run("--csv", str(project.folder / "rows.csv"))
+        status, report, error = project.run("--csv", str(project.folder / "rows.csv"))
+    assert f"{N} calls and up to {N} repairs" in error
     (one,) = report["candidates"]
     assert (status, one["n_scored"], one["attempts"], served.requests) == (0, N, N, N)
     assert one["accuracy"] == truth("m"), "valid beside correct: a valid answer can be wrong"
