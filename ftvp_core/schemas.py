@@ -61,7 +61,7 @@ class Schema:
                 _check_part(path_of(where, path), part)
             self._check_references(base, referencing)
         except jsonschema.SchemaError as error:
-            said = f"not a JSON Schema: {error.message[:LONGEST_PROBLEM]}"
+            said = f"not a JSON Schema: {_said(error)}"
             raise UserError(path_of(where, error.absolute_path), said) from None
         except RecursionError:
             raise UserError(where, "the schema is too deep") from None
@@ -162,6 +162,16 @@ def path_of(where: str, path: Iterable[str | int]) -> str:
     for part in path:
         out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
     return out
+
+
+def _said(error: Any) -> str:
+    """What is wrong with a schema: of several forms that a key may have, the one that names what may stand there."""
+    named = next((one for one in error.context or () if one.validator == "enum"), None)
+    if named is not None:
+        return f"found {named.instance!r}; expected one of {', '.join(map(str, named.validator_value))}"[
+            :LONGEST_PROBLEM
+        ]
+    return " ".join(error.message.split())[:LONGEST_PROBLEM]
 
 
 def _check_part(where: str, part: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ and at 64 in flight a reported p95 of 295 ms for a true 100. Retries, back-off a
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ftvp_core.errors import CallFailed, SchemaRefused
-from ftvp_core.schemas import subschemas
+from ftvp_core.models.json_schema import refuses_schema, response_format
 from ftvp_core.types import Answer, Request, Usage
 
 OPENAI = "https://api.openai.com/v1"
@@ -30,15 +30,6 @@ TRANSIENT = {408, 409, 425, 429}
 LONGEST_WAIT_S = 366 * 86_400.0
 #: A gateway gave up waiting; what stands behind it may have answered, and billed.
 GATEWAY = {502, 504}
-#: How a server says that it takes no `response_format`, or not this schema: with one of these and one of the words.
-SCHEMA_STATUSES = {400, 415, 422, 501}
-SCHEMA_WORDS = ("response_format", "json_schema", "schema", "structured", "guided", "grammar")
-#: What OpenAI enforces strictly ("Structured Outputs", supported schemas): any other key makes it refuse.
-STRICT_KEYS = {
-    "type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs",
-    "title", "description", "pattern", "format", "multipleOf", "minimum", "maximum", "exclusiveMinimum",
-    "exclusiveMaximum", "minItems", "maxItems",
-}  # fmt: skip
 #: More tokens than this in one request are a server's mistake: as good as no count.
 MOST_TOKENS = 10**9
 #: A shorter key is a placeholder (`EMPTY`, `none`): hiding it would only break words.
@@ -78,7 +69,7 @@ class OpenAICompatible:
                 if response.status != 200:
                     text, wait = await _text(response), response.headers.get("Retry-After")
                     failure = _refused(response.status, wait, text, self._api_key)
-                    if request.output_schema is not None and _is_of_schema(response.status, text):
+                    if request.output_schema is not None and refuses_schema(response.status, text):
                         raise SchemaRefused(str(failure), response.status)
                     raise failure
                 if request.stream:
@@ -110,29 +101,10 @@ class OpenAICompatible:
         if request.stop:
             body["stop"] = list(request.stop)
         if request.output_schema is not None:
-            schema: dict[str, Any] = {"name": "answer", "schema": request.output_schema}
-            if is_strict(request.output_schema):
-                schema["strict"] = True
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+            body["response_format"] = response_format(request.output_schema)
         if request.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
-
-
-def is_strict(schema: Mapping[str, Any]) -> bool:
-    """Whether OpenAI would enforce a schema strictly: each object closed, with all its properties required."""
-    objects = [part for _, part in subschemas(schema) if part.get("type") == "object" or "properties" in part]
-    return (
-        schema.get("type") == "object"
-        and "anyOf" not in schema
-        and all(part.keys() <= STRICT_KEYS for _, part in subschemas(schema))
-        and all(one.get("additionalProperties") is False for one in objects)
-        and all(set(one.get("required", ())) == set(one.get("properties", ())) for one in objects)
-    )
-
-
-def _is_of_schema(status: int, text: str) -> bool:
-    return status in SCHEMA_STATUSES and any(word in text.casefold() for word in SCHEMA_WORDS)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from ftvp_core.errors import CallFailed, SchemaRefused
-from ftvp_core.models.openai_compatible import is_strict
+from ftvp_core.models.json_schema import is_strict
 from ftvp_core.runs.json_modes import JsonModes, Replied, Reply
 from ftvp_core.schemas import Schema
 from ftvp_core.types import Answer, Example, Message, Request, Usage
