@@ -53,6 +53,7 @@ class Schema:
             raise UserError(where, f"found {str(schema)[:40]!r}; expected a JSON Schema")
         base = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         self.keys = schema
+        self.text = json.dumps(schema, ensure_ascii=False)
         self._where = where
         self._unresolvable = referencing.exceptions.Unresolvable
         try:

@@ -1,9 +1,7 @@
 """An output schema for a server that has no JSON mode of its own: in the prompt, with one repair."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from ftvp_core.types import Message, Request
 
@@ -16,7 +14,7 @@ REPAIR = (
 
 def prompted(request: Request) -> Request:
     """The request with its schema in plain words at the end of the system prompt, and no longer beside it."""
-    asked = ASKED.format(schema=schema_text(request.output_schema or {}))
+    asked = ASKED.format(schema=json.dumps(request.output_schema, ensure_ascii=False))
     first, *rest = request.messages
     if first.role == "system":
         messages = (Message("system", f"{first.content}\n\n{asked}"), *rest)
@@ -29,7 +27,3 @@ def repairing(asked: Request, output: str, problem: str) -> Request:
     """What follows an invalid answer to a prompted request: the answer, and what is wrong with it."""
     said = Message("assistant", output if output.strip() else "(nothing)")
     return replace(asked, messages=(*asked.messages, said, Message("user", REPAIR.format(problem=problem))))
-
-
-def schema_text(schema: Mapping[str, Any]) -> str:
-    return json.dumps(schema, ensure_ascii=False)

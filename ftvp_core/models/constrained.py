@@ -17,9 +17,9 @@ from ftvp_core.schemas import Schema, path_of, subschemas
 #: -> its logits, minus infinity for what it may not say. It keeps a state: one for each try of a row.
 Processor = Callable[[list[int], Any], Any]
 
-#: White space between JSON's signs: at most a line break and an indentation. Without a bound a weak model that likes
-#: blanks fills its answer with them.
-_OPTIONS: Any = {"whitespace_pattern": r"(\n {0,16}| )"}
+#: White space between JSON's signs: one blank or none, as outlines has it. A weak model that may indent spends its
+#: tokens on that.
+_OPTIONS: Any = {"whitespace_pattern": " "}
 
 
 def runnable(schema: Any, where: str, provider: str | None) -> Schema:

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from ftvp_core.candidates.prompt import sent_text
-from ftvp_core.candidates.structured import schema_text
 from ftvp_core.errors import CallFailed, RunStopped, SchemaRefused
 from ftvp_core.models import RemoteModel
 from ftvp_core.pricing.prices import reserve
@@ -225,4 +224,4 @@ class OnServers:
 
 
 def _mode_key(arm: Arm, model: RemoteModel) -> str:
-    return f"{model.identity} {schema_text(arm.candidate.output_schema or {})}"
+    return f"{model.identity} {arm.schema.text if arm.schema else ''}"
