@@ -274,7 +274,8 @@ def _announce(run_id: str, plan: "Plan") -> None:
         most = estimate(plan)
         cost = f"at most {dollars(most.most_usd)}" if most.most_usd is not None else "cost unknown: no price"
         limit = f", limit {dollars(plan.limit_usd)}" if plan.limit_usd is not None else ""
-        said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
+        repairs = f" and up to {most.repairs:,} repairs" if most.repairs else ""
+        said += f": {most.calls:,} calls{repairs}, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
         if most.batched:
             said += f"; {most.batched:,} of them in batches: half price, latency not measured, up to 24 h"
     print(said, file=sys.stderr)

@@ -1,6 +1,7 @@
 """A comparison file while it is edited in the pages: kept in the store, possibly incomplete, always the file's keys."""
 
 import hashlib
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,9 @@ from ftvp_core.data.formats import fitting
 from ftvp_core.data.rows import Table
 from ftvp_core.data.safely import VERSION, read_knowledge_safely, read_table_safely
 from ftvp_core.errors import UserError
+from ftvp_core.models.constrained import runnable
 from ftvp_core.models.local import context_window
+from ftvp_core.schemas import inferred
 from ftvp_core.spec import EvalSetSpec, KnowledgeSpec, Spec, TrainSetSpec, dump, parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
@@ -187,6 +190,25 @@ def suggested_search(knowledge: Keys) -> tuple[str, str]:
     """The retrieval mode that suits a knowledge's language, and why in a sentence. Raises UserError for its files."""
     found = read_knowledge({"knowledge": knowledge})
     return suggested_mode(passage.text for passage in found.passages) if found else ("dense", "")
+
+
+def output_schema(text: str, model: str) -> Keys:
+    """A candidate's output schema as it is typed. Raises UserError with the exact place of a mistake."""
+    try:
+        schema = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"line {error.lineno}, column {error.colno}", f"not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError("the output schema", f"not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise UserError("the output schema", "found no object", 'begin with {"type": "object"')
+    runnable(schema, "output_schema", model.partition("/")[0])
+    return schema
+
+
+def suggested_schema(examples: ExampleSet) -> Keys | None:
+    """A schema of all references, where each is a JSON object or list."""
+    return inferred(reference for example in examples.examples for reference in example.references)
 
 
 def names_gold(keys: Keys) -> bool:

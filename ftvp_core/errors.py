@@ -6,6 +6,7 @@ FtvpError
 │   ├── LeaseLost      another process works on the run by now: this one writes nothing more
 │   └── StoreFailed    the store can't be written: a full disk, a lock, a server that is gone
 └── CallFailed         one call to a model gave no answer; the runner decides what follows
+    └── SchemaRefused  the server takes no output schema: it can be asked for in the prompt
 """
 
 from typing import Literal
@@ -71,3 +72,10 @@ class CallFailed(FtvpError):
         self.stops = stops
         self.status = status
         self.latency_s = latency_s
+
+
+class SchemaRefused(CallFailed):
+    """The server refused the request for its output schema; nothing is billed."""
+
+    def __init__(self, cause: str, status: int) -> None:
+        super().__init__(cause, outcome="refused", status=status)

@@ -223,7 +223,24 @@ class Spread:
 Diagnosis = Literal["not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right"]
 DIAGNOSES: tuple[Diagnosis, ...] = get_args(Diagnosis)
 
+#: How an answer came to be JSON: the server's own mode; a schema in the prompt, without and with a repair; tokens
+#: that were held to the schema on this machine.
+JsonMode = Literal["native", "prompted", "repaired", "constrained"]
+
 Verdict = Literal["better", "worse", "equivalent", "not decided"]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidOutput:
+    """The share of answers that are JSON and valid by the candidate's output schema, of `n` answers.
+
+    `modes`: how many of them came to be in each way; answers that were given (recorded, a floor's) in none.
+    """
+
+    value: float
+    interval: Interval
+    n: int
+    modes: Mapping[JsonMode, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +266,7 @@ class CandidateFigures:
     cost_per_1k_usd: Decimal | None
     training_cost_usd: Decimal | None
     retrieval: RetrievalFigures | None = None
+    valid_output: ValidOutput | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     batch: bool = False  # answered in batches: its latency isn't measured
     spread: Spread | None = None  # over the repeats, where there are several

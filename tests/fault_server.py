@@ -41,7 +41,7 @@ def is_right(model: str, example: int, share: float = 0.7) -> bool:
 
 
 def example_of(body: Mapping[str, Any]) -> int:
-    found = EXAMPLE.findall(body["messages"][-1]["content"])
+    found = EXAMPLE.findall(" ".join(one["content"] for one in body["messages"] if one["role"] == "user"))
     return int(found[-1]) if found else 0
 
 
@@ -57,6 +57,11 @@ class Faults:
     latency_s: float = 0.01
     missing_model: str | None = None
     forbidden_model: str | None = None
+    #: What is done with a `response_format`: `native` holds to it, `refuse` answers 400, `ignore` answers prose.
+    json_mode: str = "native"
+    #: Without a mode of its own: the shares of first answers, and of repairs, that are JSON all the same.
+    json_share: float = 0.0
+    repaired_share: float = 1.0
 
 
 class Served:
@@ -76,6 +81,8 @@ class Served:
         self.embedded: list[list[str]] = []  # texts of each request that was answered
         self.reranked: list[tuple[str, list[str]]] = []
         self.search_requests = self.search_tokens = 0
+        self.formats: list[dict[str, Any]] = []  # the response formats that were asked for
+        self.prompted = self.repairs = 0
         self.first_at = self.last_at = 0.0  # of requests taken and answers computed, on this machine's clock
 
     @property
@@ -98,6 +105,12 @@ class Served:
         if fault is not None and fault in _REFUSALS:
             status, headers, error = _REFUSALS[fault]
             return web.json_response({"error": error}, status=status, headers=headers())
+        asked, is_repair = body.get("response_format"), "can't be used" in body["messages"][-1]["content"]
+        if asked is not None:
+            self.formats.append(asked)
+            if self.faults.json_mode == "refuse":
+                said = "response_format of type json_schema is not supported"
+                return web.json_response({"error": {"message": said}}, status=400)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -111,6 +124,9 @@ class Served:
             assert request.transport is not None
             request.transport.abort()
         answer = answer_of(model, example)
+        if asked is not None or body["messages"][0]["role"] == "system":
+            self.prompted, self.repairs = self.prompted + (asked is None), self.repairs + is_repair
+            answer = self._structured(model, example, answer, asked, is_repair=is_repair)
         if body.get("stream"):
             return await self._stream(request, answer, broken=fault == "reset")
         if fault == "malformed":
@@ -171,6 +187,13 @@ class Served:
             return None
         status, headers, error = _REFUSALS[fault]
         return web.json_response({"error": error}, status=status, headers=headers())
+
+    def _structured(self, model: str, example: int, answer: str, asked: Any, *, is_repair: bool) -> str:
+        """The answer as `{"answer": …}`, or as prose."""
+        share = self.faults.repaired_share if is_repair else self.faults.json_share
+        is_json = draw("json", model, example, is_repair) < share
+        held = asked is not None and self.faults.json_mode == "native"
+        return json.dumps({"answer": answer}) if held or is_json else f"I would say {answer}."
 
     async def tell(self, request: web.Request) -> web.Response:
         """For a bench in another process: what was served since the last time this was asked, and for how long."""

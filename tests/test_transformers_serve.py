@@ -51,12 +51,18 @@ providers: {{served: {{base_url: "{base_url}"}}}}
 candidates:
   - {{name: whole, model: "served/{model}", sampling: {{max_tokens: 8}}}}
   - {{name: streamed, model: "served/{model}", sampling: {{max_tokens: 8, stream: true}}}}
+  - {{name: json, model: "served/{model}", sampling: {{max_tokens: 8}}, output_schema: {{type: object}}}}
 run: {{concurrency: 2, timeout_s: 100}}
 """)
     assert main(["run", str(tmp_path / "c.yaml"), "--json", str(tmp_path / "report.json")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["state"] == "done"
-    for candidate in report["candidates"]:
+    *plain, structured = report["candidates"]
+    # It takes a schema without effect: that is seen at the first row, and then every answer is sent back once.
+    assert (structured["n_scored"], structured["attempts"]) == (6, 1 + 2 * 6)
+    assert structured["valid_output"]["modes"] == {"repaired": 6}
+    assert structured["valid_output"]["value"] == 0.0
+    for candidate in plain:
         assert (candidate["n_scored"], candidate["attempts"], candidate["accuracy"]) == (6, 6, 0.0)
         assert candidate["interval"] == [0.0, pytest.approx(0.3903, abs=1e-4)]  # Wilson, 0 of 6
         assert candidate["tokens"]["input"] > 6 and candidate["tokens"]["output"] > 0

@@ -6,9 +6,21 @@ from typing import Any
 
 import streamlit as st
 
-from ftvp_core.drafts import Keys, bounds_of, change, names_gold, put_candidate, suggested_search, to_spec
+from ftvp_core.drafts import (
+    Keys,
+    bounds_of,
+    change,
+    names_gold,
+    output_schema,
+    put_candidate,
+    suggested_search,
+    to_spec,
+)
+from ftvp_core.errors import UserError
 from ftvp_core.spec import OPENAI, Candidate, is_remote
 from ftvp_core.store.store import Store
+from ui import state
+from ui.reading import suggested_schema_of
 from ui.words import plain
 
 KINDS = {
@@ -37,6 +49,8 @@ def described(candidate: Keys) -> str:
             *(model for model in (one.retrieval.embedder, one.retrieval.rerank) if model and is_remote(model)),
         ]
         parts += [f"{key} {pattern}" for key, pattern in (one.retrieval.filter or {}).items()]
+    if one.output_schema is not None:
+        parts.append("output schema")
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
 
 
@@ -72,6 +86,7 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
         candidate: dict[str, Any] = {}
         providers: Keys = {}
         prices: Keys = {}
+        schema: Keys | None = {}
         if kind == "floor":
             candidate["floor"] = st.selectbox(
                 "Floor", ["tfidf-svm", "nearest"], help="TF-IDF with a linear SVM, or the nearest row's label"
@@ -79,9 +94,10 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
         else:
             providers, prices, candidate["model"] = _model(keys, ["local"] if kind == "tuned" else None)
             candidate |= _prompt(keys, kind)
+            schema = _output_schema(keys, candidate["model"])
         special, more = _special(kind, keys)
-        candidate, prices = {**candidate, **special}, {**prices, **more}
-        if st.button("Add", type="primary"):
+        candidate, prices = {**candidate, **special, **(schema or {})}, {**prices, **more}
+        if st.button("Add", type="primary", disabled=schema is None):
             _add(store, draft_id, keys, {"name": name.strip() or kind, **candidate}, providers, prices)
 
 
@@ -228,6 +244,36 @@ def _prompt(keys: Keys, kind: str) -> Keys:
     most = int(st.number_input("At most this many tokens in an answer", 1, 32_000, 256))
     prompt = {"user": user, **({"system": system} if system.strip() else {})}
     return {"prompt": prompt, **({"sampling": {"max_tokens": most}} if most != 256 else {})}
+
+
+def _put_schema(text: str) -> None:
+    st.session_state[state.SCHEMA] = text
+
+
+def _output_schema(keys: Keys, model: str) -> Keys | None:
+    """The optional schema, checked as it is typed; None while it is wrong."""
+    with st.expander("Output schema: the answer as JSON", icon=":material/data_object:"):
+        suggested = suggested_schema_of(keys)
+        if suggested is not None:
+            text = json.dumps(suggested, ensure_ascii=False, indent=2)
+            st.button("Infer from references", on_click=_put_schema, args=(text,))
+        typed = st.text_area(
+            "JSON Schema (optional)",
+            height=160,
+            key=state.SCHEMA,
+            placeholder='{"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}',
+            help="A local model is held to it token by token. A server is asked in its own JSON mode; where it has none,"
+            " the schema goes into the prompt, and an invalid answer is sent back once",
+        )
+        if not typed.strip():
+            return {}
+        try:
+            schema = output_schema(typed, model)
+        except UserError as error:
+            st.error(plain(str(error)))
+            return None
+        st.caption("A valid JSON Schema. The grader json_match compares answers as JSON values.")
+        return {"output_schema": schema}
 
 
 def _add(store: Store, draft_id: str, keys: Keys, candidate: Keys, providers: Keys, prices: Keys) -> None:

@@ -74,6 +74,7 @@ def table(comparison: Comparison, against_name: str) -> None:
     column = st.column_config
     repeated = any(one.spread for one in comparison.candidates)
     to_come = any(not_run(one) for one in comparison.candidates)
+    with_schema = [one for one in comparison.candidates if one.valid_output is not None]
     shown: dict[str, tuple[Any, Any]] = {
         "candidate": (lambda one: one.name, column.TextColumn(pinned=True, width="medium")),
         "method": (lambda one: one.method, column.TextColumn(width="small")),
@@ -90,6 +91,7 @@ def table(comparison: Comparison, against_name: str) -> None:
             ),
             column.TextColumn(alignment="right"),
         ),
+        **({"valid output, %": (_valid, column.TextColumn(alignment="right"))} if with_schema else {}),
         **({"not run": (not_run, column.NumberColumn(format="%d"))} if to_come else {}),
         "p50, s": (lambda one: one.latency_s and one.latency_s.p50, column.NumberColumn(format="%.2g", width=90)),
         "p95, s": (lambda one: one.latency_s and one.latency_s.p95, column.NumberColumn(format="%.2g", width=90)),
@@ -112,6 +114,9 @@ def table(comparison: Comparison, against_name: str) -> None:
     if untimed := [one.name for one in ranked if one.batch and one.latency_s is None]:
         st.caption(plain(f"Latency not measured (batch, at half price): {', '.join(untimed)}."))
     _failures(ranked)
+    for one in with_schema:
+        if one.valid_output and one.valid_output.modes:
+            st.caption(plain(f"{one.name}: JSON mode {figures.json_mode(one.valid_output.modes)}"))
 
 
 def slices(comparison: Comparison) -> None:
@@ -165,6 +170,10 @@ def _spread(one: CandidateFigures) -> str | None:
 
 def _times(factor: float, value: Any) -> float | None:
     return None if value is None else factor * float(value)
+
+
+def _valid(one: CandidateFigures) -> str:
+    return figures.valid_output(one).replace(" %", "")
 
 
 def _range(one: CandidateFigures) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from ftvp_core.drafts import Keys, Part, Reading, findings, read_knowledge, read_part
+from ftvp_core.drafts import Keys, Part, Reading, findings, read_knowledge, read_part, suggested_schema
 from ftvp_core.types import Finding, Knowledge
 
 #: Sets of a million rows are large: few are kept.
@@ -26,6 +26,17 @@ def findings_of(keys: Keys) -> Sequence[Finding]:
     """What the checks say of the draft's sets and its candidates' system prompts."""
     parts = {key: keys[key] for key in ("eval_set", "train_set", "candidates") if key in keys}
     return _findings(json.dumps(parts, sort_keys=True))
+
+
+def suggested_schema_of(keys: Keys) -> Keys | None:
+    """An output schema as the eval set's references have it. Raises UserError for the file."""
+    return _suggested_schema(json.dumps({"eval_set": keys["eval_set"]}, sort_keys=True)) if "eval_set" in keys else None
+
+
+@st.cache_data(show_spinner=False, max_entries=_KEPT)
+def _suggested_schema(keys: str) -> Keys | None:
+    reading = reading_of(json.loads(keys), "eval_set")
+    return suggested_schema(reading.examples) if reading and reading.examples else None
 
 
 @st.cache_resource(show_spinner="Reading the file …", max_entries=_KEPT)

@@ -37,7 +37,7 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     most = estimate(plan)
     rows = len(plan.sources.eval_set.examples)
     calls, tokens, cost, time = st.columns(4)
-    calls.metric("Calls", f"{most.calls:,}", help="Retries come on top; a refused call isn't billed")
+    calls.metric("Calls", f"{most.calls:,}", help=_on_top(most.repairs))
     tokens.metric("Tokens in", figures.count(most.input_tokens), help=f"Counted by: {most.counted_by}")
     cost.metric("Cost, at most", figures.dollars(most.most_usd) if most.most_usd is not None else "unknown")
     time.metric(
@@ -53,6 +53,14 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
         run_id = enqueue(store, draft_id, plan)
         address.show_run(run_id)
         st.rerun()
+
+
+def _on_top(repairs: int) -> str:
+    """What may be called beyond the planned calls."""
+    said = "Retries come on top; a refused call isn't billed"
+    if not repairs:
+        return said
+    return f"{said}. Up to {repairs:,} repairs come on top where a server has no JSON mode of its own: they are in the cost"
 
 
 def watched(store: Store, run_id: str) -> bool:
@@ -77,6 +85,8 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Progress of each candidate")
     _batches(now)
     for arm in now.arms:
+        if arm.json_modes:
+            st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
         for cause, times in arm.failures[:CAUSES_SHOWN]:
             st.caption(plain(f"{arm.name}: {times:,} × {cause}"))
     for name, log in now.losses.items():

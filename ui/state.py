@@ -9,6 +9,9 @@ RUN: Final = "run"
 ACCESS_KEY: Final = "access_key"
 TYPED_KEY: Final = "typed_key"
 
+#: Candidates: the output schema as it is typed.
+SCHEMA: Final = "schema"
+
 #: Compare.
 BASELINE: Final = "baseline"
 FIRST: Final = "first"

@@ -25,10 +25,12 @@ from ftvp_core.types import (
     Comparison,
     Curve,
     CurvePoint,
+    JsonMode,
     Method,
     PairFigures,
     Slice,
     Tokens,
+    ValidOutput,
 )
 
 
@@ -63,6 +65,8 @@ class ArmResults:
     errors: Sequence[str]
     ledger: Sequence[LedgerRow]
     retrieval: Floats  # entries × MEASURES; nan: nothing was retrieved, or the example names no gold passage
+    valid: Floats  # 1 or 0; nan: no output schema, or no answer
+    json_modes: Sequence[JsonMode | None]
     training_cost_usd: Decimal | None = None
     batch: bool = False
     priced: bool = True  # what it bills is known to be 0 where nothing was sent
@@ -137,8 +141,20 @@ def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         retrieval=retrieval_figures(arm.retrieval, clusters[arm.example]),
         batch=arm.batch,
         spread=spread(arm.grade, arm.example),
+        valid_output=_valid_output(arm, clusters),
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
     )
+
+
+def _valid_output(arm: ArmResults, clusters: Ints) -> ValidOutput | None:
+    """Validity beside correctness: of all answers, graded or not."""
+    held = ~np.isnan(arm.valid)
+    if not held.any():
+        return None
+    valid = arm.valid[held]
+    modes = Counter(mode for mode in arm.json_modes if mode is not None)
+    interval = accuracy_interval(valid, clusters[arm.example[held]])
+    return ValidOutput(float(valid.mean()), interval, len(valid), dict(modes.most_common()))
 
 
 def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[PairFigures, ...]:
@@ -198,6 +214,8 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         errors=[arm.errors[at] for at in positions],
         ledger=[row for row in arm.ledger if row.example >= 0 and inside[row.example]],
         retrieval=arm.retrieval[kept],
+        valid=arm.valid[kept],
+        json_modes=[arm.json_modes[at] for at in positions],
     )
 
 

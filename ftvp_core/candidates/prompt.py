@@ -97,6 +97,12 @@ def renderer(candidate: Candidate, where: str, eval_set: ExampleSet) -> Render:
     return render
 
 
+def sent_text(request: Request) -> str:
+    """All that a server is given to read, as one text: the prompt, and the schema beside it."""
+    schema = "" if request.output_schema is None else json.dumps(request.output_schema, ensure_ascii=False)
+    return as_json(request.messages) + schema
+
+
 def as_json(messages: Sequence[Message]) -> str:
     """The rendered prompt as one text: what is cached by, counted and shown."""
     return json.dumps([message._asdict() for message in messages], ensure_ascii=False, separators=(",", ":"))

@@ -159,15 +159,22 @@ def _floor_wins(case: Case) -> RuleTrace:
 
 
 def _structured_output(case: Case) -> RuleTrace:
-    """A fixed format reached by a schema in the prompt's request: no tuning for format."""
+    """A fixed format reached by a schema in the request: no tuning for format.
+
+    Reached: shown better than a prompt without, and surely valid as often as the target asks.
+    """
     with_schema = [one for one in case.scored() if one.name in case.structured]
     without = [one for one in case.scored("prompt", "few-shot") if one.name not in case.structured]
     if not with_schema or not without:
         return RuleTrace("structured-output", False, "needs a candidate with an output schema and one without")
-    pair, difference, said = case.pair(with_schema[0].name, without[0].name)
-    return RuleTrace(
-        "structured-output", said == "better", _versus(with_schema[0].name, without[0].name, pair, difference, said)
-    )
+    best = with_schema[0]
+    pair, difference, said = case.pair(best.name, without[0].name)
+    evidence, valid = _versus(best.name, without[0].name, pair, difference, said), best.valid_output
+    if valid is not None:
+        low, high = valid.interval.low, valid.interval.high
+        evidence += f"; valid output {_percent(valid.value)} ({100 * low:.0f}–{100 * high:.0f}, n {valid.n})"
+    reached = valid is None or valid.interval.low >= case.settings.target
+    return RuleTrace("structured-output", said == "better" and reached, evidence)
 
 
 def _distil(case: Case) -> RuleTrace:

@@ -12,7 +12,9 @@ from typing import Any
 
 from ftvp_core.errors import UserError
 from ftvp_core.grading import assertions
-from ftvp_core.grading.texts import compiled, normal
+from ftvp_core.grading.texts import normal
+from ftvp_core.patterns import compiled
+from ftvp_core.schemas import parsed, same
 from ftvp_core.types import Example, Grade
 
 
@@ -131,6 +133,19 @@ def regex(context: Context) -> Grade:
 
 
 _NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+@grader("json_match")
+def json_match(context: Context) -> Grade:
+    """Equal to any reference as a JSON value: order of keys and white space are no matter. No JSON is wrong."""
+    expected = [value for is_json, value in map(parsed, context.example.references) if is_json]
+    if not expected:
+        return Grade(None, "the reference isn't JSON")
+    is_json, value = parsed(context.output)
+    try:
+        return Grade(float(is_json and any(same(value, one) for one in expected)))
+    except RecursionError:
+        return Grade(None, "the answer is too deep to be compared")
 
 
 @grader("numeric", options=("tolerance",))

@@ -3,13 +3,14 @@
 A kind that can't be run here, or a value that its kind can't take, leaves the row ungraded with the reason.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ftvp_core.errors import UserError
-from ftvp_core.grading.texts import compiled, normal
+from ftvp_core.grading.texts import normal
+from ftvp_core.patterns import compiled
+from ftvp_core.schemas import DECODER, Schema, parsed
 from ftvp_core.types import ROW_THRESHOLD, Assertion, ExampleSet, Grade
 
 #: promptfoo's own where none is given.
@@ -86,7 +87,7 @@ def _texts(assertion: Assertion) -> list[str]:
 def equals(output: str, assertion: Assertion) -> bool:
     """The same text after `normal`, or the same JSON where the value is a list or an object."""
     if isinstance(assertion.value, list | dict):
-        return _parsed(output) == (True, assertion.value)
+        return parsed(output) == (True, assertion.value)
     return normal(output) == ("" if assertion.value is None else _text(assertion))
 
 
@@ -162,7 +163,7 @@ def word_count(output: str, assertion: Assertion) -> bool:
 def is_json(output: str, assertion: Assertion) -> bool:
     """The whole answer is JSON, and valid by the schema if there is one."""
     valid = _validator(assertion)
-    whole, value = _parsed(output)
+    whole, value = parsed(output)
     return whole and valid(value)
 
 
@@ -173,27 +174,14 @@ def contains_json(output: str, assertion: Assertion) -> bool:
     return any(valid(value) for value in _json_inside(output))
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
 _BRACKET = re.compile(r"[\[{]")
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _parsed(output: str) -> tuple[bool, Any]:
-    """Whether a text is JSON, and its value."""
-    try:
-        return True, _DECODER.decode(output)
-    except (ValueError, RecursionError):
-        return False, None
 
 
 def _json_inside(output: str) -> Iterator[Any]:
     start = 0
     while found := _BRACKET.search(output, start):
         try:
-            value, start = _DECODER.raw_decode(output, found.start())
+            value, start = DECODER.raw_decode(output, found.start())
         except (ValueError, RecursionError):
             start = found.end()
         else:
@@ -201,52 +189,8 @@ def _json_inside(output: str) -> Iterator[Any]:
 
 
 def _validator(assertion: Assertion) -> Callable[[Any], bool]:
-    """What says whether a value is valid by the assertion's schema. Raises UserError for a schema that is none.
-
-    Nothing is fetched for a `$ref`, and patterns are RE2's: a file can neither send requests nor hang a run.
-    """
-    schema = assertion.value
-    if schema is None:
+    """What says whether a value is valid by the assertion's schema. Raises UserError for a schema that is none."""
+    if assertion.value is None:
         return lambda _: True
-    import jsonschema
-    import referencing
-
-    where = shown(assertion)
-    if not isinstance(schema, dict | bool):
-        raise UserError(where, f"found {str(schema)[:40]!r}; expected a JSON Schema")
-    _see_patterns(where, schema)
-    base = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        base.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise UserError(where, f"not a JSON Schema: {error.message}") from None
-    checker = jsonschema.validators.extend(base, {"pattern": _pattern})(schema, registry=referencing.Registry())
-
-    def valid(value: Any) -> bool:
-        try:
-            return bool(checker.is_valid(value))
-        except referencing.exceptions.Unresolvable as error:
-            raise UserError(where, f"the schema names {error.ref!r}, which isn't in it") from None
-
-    return valid
-
-
-def _see_patterns(where: str, schema: Any) -> None:
-    """Raises UserError for a pattern that RE2 can't run, wherever in the schema it stands."""
-    if isinstance(schema, list):
-        for one in schema:
-            _see_patterns(where, one)
-    elif isinstance(schema, dict):
-        if isinstance(schema.get("patternProperties"), dict):
-            raise UserError(where, "found patternProperties in the schema, which isn't run here")
-        if isinstance(schema.get("pattern"), str):
-            compiled(schema["pattern"], where)
-        for one in schema.values():
-            _see_patterns(where, one)
-
-
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
-    import jsonschema
-
-    if isinstance(instance, str) and not compiled(pattern, "pattern").search(instance):
-        yield jsonschema.ValidationError(f"{instance!r} doesn't match {pattern!r}")
+    schema = Schema(assertion.value, shown(assertion))
+    return lambda value: schema.violation(value) is None

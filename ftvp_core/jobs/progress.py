@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -10,13 +10,15 @@ from sqlalchemy import Row
 
 from ftvp_core.spec import parse
 from ftvp_core.store.store import RunRow, Store
+from ftvp_core.types import JsonMode
 
 
 @dataclass(frozen=True, slots=True)
 class ArmProgress:
     """One candidate. `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
 
-    `failures`: causes of failed attempts and how often each came, the commonest first.
+    `failures`: causes of failed attempts and how often each came, the commonest first. `json_modes`: how its answers
+    came to be JSON, if it has an output schema.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ArmProgress:
     spent_usd: Decimal | None = None
     reserved_usd: Decimal | None = None
     failures: Sequence[tuple[str, int]] = ()
+    json_modes: Mapping[JsonMode, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +146,14 @@ def _arms(store: Store, run: RunRow, totals: Sequence[tuple[str, int]]) -> list[
     failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(totals))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
+    modes = store.json_modes(run.id)
     is_answering = run.state == "running" and not run.pause
     return [
         ArmProgress(
             name,
             each,
             failures=failures[at],
+            json_modes=modes.get(at, {}),
             **_done(counts.get(at), each, is_answering),
             **_sent(attempts.get(at)),
         )

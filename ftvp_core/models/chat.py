@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ftvp_core.errors import CallFailed
+from ftvp_core.models.json_schema import response_format
 from ftvp_core.types import Answer, Request, Usage
 
 #: Statuses that no retry and no other row can change: the key or the account is wrong, or the model, or the right to
@@ -39,8 +40,7 @@ def chat_body(base_url: str, model: str, request: Request) -> dict[str, Any]:
     if request.stop:
         body["stop"] = list(request.stop)
     if request.output_schema is not None:
-        schema = {"name": "answer", "schema": request.output_schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        body["response_format"] = response_format(request.output_schema)
     if request.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body
@@ -74,6 +74,8 @@ def chat_answer(
     text = content if content is not None else refusal
     if not isinstance(text, str):
         raise NoContent(tokens, latency_s)
+    if content is None:
+        reason = "refusal"
     said = _whole(reason)[:32] if isinstance(reason, str) else None
     return Answer(_whole(text), tokens, latency_s, ttft_s, finish_reason=said)
 

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from ftvp_core.errors import CallFailed
-from ftvp_core.models.chat import chat_answer, chat_body, completion, server_words
+from ftvp_core.errors import CallFailed, SchemaRefused
+from ftvp_core.models.chat import chat_answer, chat_body, completion, refused, server_words
+from ftvp_core.models.json_schema import refuses_schema
 from ftvp_core.models.posting import posted, session
 from ftvp_core.types import Answer, Request
 
@@ -33,13 +34,19 @@ class OpenAICompatible:
     async def answer(self, request: Request, timeout_s: float) -> Answer:
         """Send one request. Raises CallFailed, which says whether the server may have billed it."""
         body = json.dumps(chat_body(self._base_url, self._model, request), ensure_ascii=False).encode()
+        refusal = refused if request.output_schema is None else _refused_with_schema
         started = time.perf_counter()
-        async with posted(self._session, self._url, body, timeout_s, self._api_key) as response:
+        async with posted(self._session, self._url, body, timeout_s, self._api_key, refusal) as response:
             if request.stream:
                 return await _streamed(response, started, self._api_key)
             raw = await response.read()
             latency_s = time.perf_counter() - started
         return _parsed(raw, latency_s)
+
+
+def _refused_with_schema(status: int, wait: str | None, text: str, api_key: str | None) -> CallFailed:
+    failure = refused(status, wait, text, api_key)
+    return SchemaRefused(str(failure), status) if refuses_schema(status, text) else failure
 
 
 def _parsed(raw: bytes, latency_s: float) -> Answer:

@@ -1,13 +1,16 @@
 """One request over aiohttp and all that can become of it: an answer's bytes, or CallFailed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.chat import refused
+
+#: What a status, its Retry-After, its body and the key that was sent mean.
+Refusal = Callable[[int, str | None, str, str | None], CallFailed]
 
 
 def session(api_key: str | None) -> aiohttp.ClientSession:
@@ -21,9 +24,17 @@ def session(api_key: str | None) -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def posted(
-    client: aiohttp.ClientSession, url: str, body: bytes, timeout_s: float, api_key: str | None
+    client: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    timeout_s: float,
+    api_key: str | None,
+    refusal: Refusal = refused,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """A response of status 200, to be read inside. Raises CallFailed, which says whether the server may have billed."""
+    """A response of status 200, to be read inside. Raises CallFailed, which says whether the server may have billed.
+
+    `refusal` makes it of another status.
+    """
     headers = {"Content-Type": "application/json"}
     try:
         async with (
@@ -32,7 +43,7 @@ async def posted(
         ):
             if response.status != 200:
                 text = (await response.content.read(4096)).decode(errors="replace")
-                raise refused(response.status, response.headers.get("Retry-After"), text, api_key)
+                raise refusal(response.status, response.headers.get("Retry-After"), text, api_key)
             yield response
     except TimeoutError:
         raise CallFailed(

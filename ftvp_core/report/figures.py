@@ -1,8 +1,9 @@
 """Figures as people say them: `71 % (66–76)`, `$0.41`, `0.32 s`, `1.2 k`. Three significant digits at most."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
-from ftvp_core.types import CandidateFigures, Interval, Spread
+from ftvp_core.types import CandidateFigures, Interval, JsonMode, Spread
 
 UNKNOWN = "–"
 
@@ -15,10 +16,27 @@ def accuracy(one: CandidateFigures) -> str:
     return with_interval(one.accuracy, one.interval)
 
 
+def valid_output(one: CandidateFigures) -> str:
+    held = one.valid_output
+    return with_interval(held.value, held.interval) if held else "no schema"
+
+
 def with_interval(value: float | None, interval: Interval | None) -> str:
     if value is None or interval is None:
         return UNKNOWN
     return f"{100 * value:.0f} % ({100 * interval.low:.0f}–{100 * interval.high:.0f})"
+
+
+def json_mode(modes: Mapping[JsonMode, int]) -> str:
+    """How answers came to be JSON: `native`; `prompted with repair (12 of 400 sent back)`."""
+    said = [(modes.get("native", 0), "native"), (modes.get("constrained", 0), "constrained while it is generated")]
+    prompted, repaired = modes.get("prompted", 0), modes.get("repaired", 0)
+    asked = prompted + repaired
+    said.append((asked, f"prompted with repair ({repaired:,} of {asked:,} sent back)"))
+    said = [(count, words) for count, words in said if count]
+    if len(said) < 2:
+        return "".join(words for _, words in said)
+    return ", then ".join(f"{count:,} {words}" for count, words in said)
 
 
 def points(value: float | None, interval: Interval | None = None) -> str:

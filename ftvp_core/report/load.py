@@ -18,7 +18,18 @@ from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Finding, LoadCurve, LoadPoint, Tokens, Warned
+from ftvp_core.types import (
+    Comparison,
+    Decision,
+    Example,
+    ExampleSet,
+    Finding,
+    JsonMode,
+    LoadCurve,
+    LoadPoint,
+    Tokens,
+    Warned,
+)
 
 #: What stands for an answer that hasn't been asked for yet.
 NOT_RUN = "not run"
@@ -144,16 +155,19 @@ def _is_priced(candidate: Candidate, spec: Spec) -> bool:
 def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence[float] | None) -> dict[str, Any]:
     """Arrays with a place for every planned (example, repeat). A probe's latencies take the first places."""
     size = n * repeats
-    grade, latency_s, ttft_s = (np.full(size, np.nan) for _ in range(3))
+    grade, latency_s, ttft_s, valid = (np.full(size, np.nan) for _ in range(4))
     answered, from_cache = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     request_usd: list[Decimal | None] = [None] * size
     errors = [NOT_RUN] * size
+    json_modes: list[JsonMode | None] = [None] * size
     for row in rows:
         at = row.example * repeats + row.repeat
         answered[at], from_cache[at] = row.answered, row.from_cache
         request_usd[at] = row.request_usd
         errors[at] = row.error or ""
-        for array, value in ((grade, row.grade), (latency_s, row.latency_s), (ttft_s, row.ttft_s)):
+        json_modes[at] = row.json_mode
+        numbers = ((grade, row.grade), (latency_s, row.latency_s), (ttft_s, row.ttft_s), (valid, row.valid))
+        for array, value in numbers:
             if value is not None:
                 array[at] = value
     if (~np.isnan(latency_s) & ~from_cache).sum() >= ENOUGH_FRESH:
@@ -168,6 +182,8 @@ def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence
         "ttft_s": ttft_s,
         "request_usd": request_usd,
         "errors": errors,
+        "valid": valid,
+        "json_modes": json_modes,
     }
 
 

@@ -56,8 +56,12 @@ def report_state(state: str) -> str:
 
 
 def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
-    """One row an example and candidate (and repeat), header first; what wasn't run says so in `error`."""
-    yield EXAMPLE_COLUMNS
+    """One row an example and candidate (and repeat), header first; what wasn't run says so in `error`.
+
+    A column `valid_output` (true, false, empty) is added where a candidate has an output schema.
+    """
+    has_schema = any(one.output_schema is not None for one in report.spec.candidates)
+    yield (*EXAMPLE_COLUMNS, *(("valid_output",) if has_schema else ()))
     results = {(row.arm, row.example, row.repeat): row for row in store.results(report.run.id)}
     for arm, candidate in enumerate(report.spec.candidates):
         for position, example in enumerate(report.eval_set.examples):
@@ -65,10 +69,12 @@ def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
                 head = (example.id, candidate.name, example.input, " | ".join(example.references))
                 row = results.get((arm, position, repeat))
                 if row is None:
-                    yield (*head, "", "", "", "", "", "", f"not run: {report.run.cause or report.run.state}")
+                    cause = f"not run: {report.run.cause or report.run.state}"
+                    yield (*head, *[""] * 6, cause, *([""] if has_schema else []))
                     continue
                 numbers = (row.grade, row.latency_s, row.input_tokens, row.output_tokens, row.request_usd)
-                yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "")
+                valid = ("" if row.valid is None else str(row.valid).lower(),) if has_schema else ()
+                yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "", *valid)
 
 
 def candidate_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
@@ -108,17 +114,22 @@ def table(report: Report) -> str:
     from tabulate import tabulate
 
     chosen = report.decision.choose
+    has_schema = any(one.valid_output is not None for one in report.comparison.candidates)
     rows = [
         (
             f"{'→ ' if one.name == chosen else '  '}{one.name}", one.method, figures.accuracy(one),
             _batch_or(one, figures.seconds(one.latency_s.p50 if one.latency_s else None)),
             figures.seconds(one.latency_s.p95 if one.latency_s else None),
             figures.dollars(one.cost_per_1k_usd), one.attempts, one.n_failed, one.n_ungraded,
+            *((figures.valid_output(one),) if has_schema else ()),
         )
         for one in report.comparison.candidates
     ]  # fmt: skip
-    headers = ("candidate", "method", "accuracy (95 %)", "p50", "p95", "per 1,000", "attempts", "failed", "ungraded")
-    right = ("left", "left", *("right",) * 7)
+    headers = [
+        "candidate", "method", "accuracy (95 %)", "p50", "p95", "per 1,000", "attempts", "failed", "ungraded",
+        *(["valid output"] if has_schema else []),
+    ]  # fmt: skip
+    right = ("left", "left", *("right",) * (len(headers) - 2))
     text: str = tabulate(
         rows, headers, colalign=right, disable_numparse=True, tablefmt="simple", preserve_whitespace=True
     )
@@ -135,6 +146,8 @@ def _candidate(one: CandidateFigures) -> dict[str, Any]:
     measures = (keys["retrieval"] or {}).values()
     for measured in measures:
         measured["interval"] = _bounds(measured["interval"])
+    if keys["valid_output"] is not None:
+        keys["valid_output"]["interval"] = _bounds(keys["valid_output"]["interval"])
     return {**keys, "interval": _bounds(one.interval)}
 
 
@@ -164,9 +177,14 @@ def _bounds(interval: Interval | dict[str, float] | None) -> list[float] | None:
 
 
 def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    parts = {"interval": ("low", "high"), "latency_s": ("p50", "p95", "p99"), "ttft_s": ("p50", "p95")}
+    parts = {
+        "interval": ("low", "high"),
+        "latency_s": ("p50", "p95", "p99"),
+        "ttft_s": ("p50", "p95"),
+        "valid_output": ("value", "interval", "n"),
+    }
     for key, value in keys.items():
-        if key in {"retrieval", "spread"}:  # the JSON report has them
+        if key in {"retrieval", "spread", "modes"}:  # the JSON report has them
             continue
         if key in parts or isinstance(value, dict):
             inside = (

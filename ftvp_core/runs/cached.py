@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from ftvp_core.runs.plan import Plan, cache_key
+from ftvp_core.runs.json_modes import JsonModes
+from ftvp_core.runs.plan import Arm, Plan, cache_key
 from ftvp_core.runs.result_rows import answered, unsearched
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import Window, Work
@@ -14,24 +15,51 @@ from ftvp_core.types import Answer, Usage
 
 
 def keyed(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -> list[Work]:
-    """The units rendered, each with its key in the cache, if the run uses one. `identities`: the arms' models.
-
-    What stands beside the comparison is always asked, and answers nothing else.
-    """
+    """The units rendered, each with its key in the cache, if the run uses one. `identities`: the arms' models."""
     works = run.works(units)
-    for work in works:
-        if run.plan.spec.run.cache and not run.plan.arms[work.unit.arm].is_side:
-            work.cache_key = cache_key(identities[work.unit.arm], work.request, work.unit.repeat)
+    if run.plan.spec.run.cache:
+        for work in works:
+            work.cache_key = _keys(run.plan, work, identities)[0]
     return works
 
 
-def window(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -> Window:
-    """What is to be asked, and what is known of it: cached answers, failed searches. It may run in a thread."""
-    works, known = unsearched(keyed(run, units, identities))
-    keys = [work.cache_key for work in works if work.cache_key]
-    found = run.store.cached(keys, run.row.created_at) if keys else {}
-    known += [_from_cache(run.plan, work, found[work.cache_key]) for work in works if work.cache_key in found]
-    return Window([work for work in works if work.cache_key not in found], known)
+def window(
+    run: Underway, units: Sequence[Unit], identities: Mapping[int, str], modes: JsonModes | None = None
+) -> Window:
+    """What is to be asked, and what is known of it: cached answers, failed searches. It may run in a thread.
+
+    `modes`: how the servers are asked for JSON, where it isn't natively alone.
+    """
+    works, known = unsearched(run.works(units))
+    if not run.plan.spec.run.cache:
+        return Window(works, known)
+    keys = [_keys(run.plan, work, identities, modes) for work in works]
+    found = run.store.cached([key for some in keys for key in some], run.row.created_at)
+    rest = []
+    for work, some in zip(works, keys, strict=True):
+        work.cache_key = next((key for key in some if key in found), some[0])
+        row = found.get(work.cache_key)
+        if row is None:
+            rest.append(work)
+            continue
+        known.append(_from_cache(run.plan, work, row))
+        if modes is not None and row.json_mode is not None:
+            modes.remember(mode_key(run.plan.arms[work.unit.arm], identities[work.unit.arm]), [row.json_mode])
+    return Window(rest, known)
+
+
+def mode_key(arm: Arm, identity: str) -> str:
+    """Of a server's model and a schema: how it is asked for JSON is decided once for each."""
+    return f"{identity} {arm.schema.text if arm.schema else ''}"
+
+
+def _keys(plan: Plan, work: Work, identities: Mapping[int, str], modes: JsonModes | None = None) -> list[str]:
+    """Under which an answer may be: several while it isn't known how the server is to be asked for JSON."""
+    arm, identity = plan.arms[work.unit.arm], identities[work.unit.arm]
+    if arm.schema is None:
+        return [cache_key(identity, work.request, work.unit.repeat)]
+    ways = modes.possible(mode_key(arm, identity)) if modes else ("native",)
+    return [cache_key(identity, work.request, work.unit.repeat, way) for way in ways]
 
 
 def _from_cache(plan: Plan, work: Work, row: Row[Any]) -> ResultRow:
@@ -39,4 +67,5 @@ def _from_cache(plan: Plan, work: Work, row: Row[Any]) -> ResultRow:
     usage = Usage(row.input_tokens, row.cached_tokens, row.output_tokens)
     answer = Answer(row.output, usage, row.latency_s, row.ttft_s, finish_reason=row.finish_reason)
     price = plan.arms[work.unit.arm].price
-    return answered(plan, work, answer, price.cost(usage) if price else None) | {"from_cache": True}
+    cost = price.cost(usage) if price else None
+    return answered(plan, work, answer, cost, row.json_mode) | {"from_cache": True}

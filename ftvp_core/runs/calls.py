@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
-from ftvp_core.errors import CallFailed, RunStopped
+from ftvp_core.errors import CallFailed, RunStopped, SchemaRefused
 from ftvp_core.runs.lag import Lag
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.result_rows import Priced, failed_outcome
@@ -47,6 +47,11 @@ class Settled:
     """Outcomes and results that wait to be committed."""
 
     entries: list[Outcome | ResultRow] = field(default_factory=list)
+
+    def attempts(self, unit: Unit, purpose: Purpose) -> int:
+        """How many of the unit's attempts wait: those of a row that takes several calls."""
+        of = [entry.intent for entry in self.entries if isinstance(entry, Outcome)]
+        return sum((intent.unit, intent.purpose) == (unit, purpose) for intent in of)
 
 
 class Calls:
@@ -108,12 +113,13 @@ class Calls:
         *,
         purpose: Purpose = "generation",
         waiting: Settled | None = None,
-        given_up: Callable[[CallFailed], ResultRow] | None = None,
+        given_up: Callable[[CallFailed], None] = lambda _: None,
     ) -> tuple[Intent, Got] | CallFailed:
         """One request: tried until it is answered, used up, or its provider or model is stopped.
 
         `most`: the most that a try can cost. What is `waiting` is committed with the next intent: one commit a call,
-        not two. A row that used up its tries is written as it is `given_up`. An answer is for the caller to settle.
+        not two. The last outcome, too, is left there, or for the caller to settle where it is an answer. `given_up` is
+        told of the failure that used up the tries.
         """
         waiting = Settled() if waiting is None else waiting
         last = CallFailed(f"{of.model} is stopped", outcome="unsent", stops="model")
@@ -125,13 +131,18 @@ class Calls:
                 got = await send()
             except CallFailed as failure:
                 last = failure
+                waiting.entries.append(failed_outcome(intent, failure, of))
+                if isinstance(failure, SchemaRefused):  # it can be asked for in another way
+                    break
                 wait_s, is_failed = self.servers.failed(of, failure, try_)
-                done = Settled([failed_outcome(intent, failure, of)])
-                if is_failed and given_up is not None:
-                    done.entries.append(given_up(failure))
-                await self.write(done)
+                if is_failed:
+                    given_up(failure)
                 if wait_s is None:
                     self._watch.stopped(self.servers.causes)
+                if is_failed:
+                    break
+                await self.write(waiting)
+                if wait_s is None:
                     break
                 await asyncio.sleep(wait_s)
             else:
@@ -184,7 +195,8 @@ class Calls:
                 raise RunStopped(self._stopped)
             settled = self._settled  # taken before the write, so that what settles during it is seen
             self._under_way += 1
-            intent = Intent(unit, self.next_attempt(unit, purpose), most, time.time(), purpose)
+            number = self.next_attempt(unit, purpose) + waiting.attempts(unit, purpose)
+            intent = Intent(unit, number, most, time.time(), purpose)
             if await self.write(waiting, intent):
                 return intent
             self._under_way -= 1

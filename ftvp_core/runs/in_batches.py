@@ -14,7 +14,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import IO
 
-from ftvp_core.candidates.prompt import as_json
+from ftvp_core.candidates.prompt import sent_text
 from ftvp_core.errors import CallFailed, RunStopped
 from ftvp_core.errors import Outcome as Became
 from ftvp_core.models.openai_batches import (
@@ -34,7 +34,7 @@ from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Work
 from ftvp_core.store.batches import BatchRow
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
-from ftvp_core.types import Answer
+from ftvp_core.types import Answer, JsonMode
 
 #: Batches that a row may be in before it is failed: each can take a day.
 TRIES = 3
@@ -217,7 +217,7 @@ class _Line:
 
     def _most(self, work: Work) -> Decimal:
         price = self._run.plan.arms[work.unit.arm].price
-        return reserve(price, as_json(work.request.messages), work.request.max_tokens) if price else Decimal(0)
+        return reserve(price, sent_text(work.request), work.request.max_tokens) if price else Decimal(0)
 
     async def _send(self, batch: BatchRow, lines: IO[bytes]) -> None:
         store = self._run.store
@@ -316,7 +316,8 @@ class _Line:
         arm = self._run.plan.arms[work.unit.arm]
         if isinstance(said, Answer):
             cost = arm.price.cost(said.usage) if arm.price else None
-            return Outcome(intent, "answered", said.usage, cost), answered(self._run.plan, work, said, cost)
+            mode: JsonMode | None = None if arm.schema is None else "native"
+            return Outcome(intent, "answered", said.usage, cost), answered(self._run.plan, work, said, cost, mode)
         outcome = failed_outcome(intent, said, arm)
         if said.stops is not None:
             self._stop(said)

@@ -5,17 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 
-from ftvp_core.candidates.prompt import as_json
-from ftvp_core.errors import CallFailed
+from ftvp_core.candidates.prompt import sent_text
+from ftvp_core.errors import CallFailed, SchemaRefused
 from ftvp_core.models import RemoteModel
 from ftvp_core.pricing.prices import reserve
-from ftvp_core.runs.cached import window
+from ftvp_core.runs.cached import mode_key, window
 from ftvp_core.runs.calls import Settled
-from ftvp_core.runs.plan import open_remote
+from ftvp_core.runs.json_modes import JsonModes, Replied, Reply, asked_by
+from ftvp_core.runs.plan import cache_key, open_remote
 from ftvp_core.runs.result_rows import answered, failed
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Feed, Window, Work
-from ftvp_core.store.ledger import Outcome, ResultRow
+from ftvp_core.store.ledger import Outcome, ResultRow, Unit
+from ftvp_core.types import Request
 
 
 class OnServers:
@@ -24,6 +26,7 @@ class OnServers:
     def __init__(self, run: Underway) -> None:
         self._run = run
         self._calls = run.calls
+        self._modes = JsonModes()
 
     async def run(self) -> None:
         """To their end, or to what stops them all: raises RunStopped. What has a concurrency of its own comes last."""
@@ -41,6 +44,9 @@ class OnServers:
         if not arms:
             return
         models = {at: open_remote(run.plan.arms[at], run.plan.spec) for at in arms}
+        for at, seen in run.store.json_modes(run.row.id).items():
+            if at in models:
+                self._modes.remember(mode_key(run.plan.arms[at], models[at].identity), seen)
         feed = Feed(self._windows(arms, models), self._keep_known)
 
         async def work() -> None:
@@ -72,33 +78,59 @@ class OnServers:
                 await model.close()
 
     def _windows(self, arms: Sequence[int], models: Mapping[int, RemoteModel]) -> Iterator[Window]:
-        """Unfinished work, rendered, and what is known of it: cached answers, failed searches. Runs in threads: it changes nothing."""
+        """Unfinished work, rendered, and what is known of it. Runs in threads: it sends no generation, writes no result."""
         run = self._run
         units = run.units(arms)
         identities = {at: model.identity for at, model in models.items()}
         while chunk := list(islice(units, WINDOW)):
-            yield window(run, chunk, identities)
+            yield window(run, chunk, identities, self._modes)
 
     async def _keep_known(self, rows: Sequence[ResultRow]) -> None:
         await self._calls.write(Settled(list(rows)))
 
     async def _answer(self, work: Work, model: RemoteModel, waiting: Settled) -> None:
-        """One row. What was answered is left in `waiting`."""
+        """One row, to its result; none where its provider or model is stopped.
+
+        What was answered is left in `waiting`, to be committed with the next intent: one commit a call, not two.
+        """
+        arm = self._run.plan.arms[work.unit.arm]
+
+        async def ask(request: Request) -> Reply:
+            return await self._ask(work.unit, request, model, waiting)
+
+        if arm.schema is None:
+            got = await ask(work.request)
+        else:
+            key = mode_key(arm, model.identity)
+            if not self._modes.is_known(key):  # it may wait for another row, which may wait for this one's budget
+                await self._calls.write(waiting)
+            got = await self._modes.answer(key, work.request, arm.schema, ask)
+        if isinstance(got, Replied):
+            if got.json_mode is not None and work.cache_key is not None:
+                way = asked_by(got.json_mode)
+                work.cache_key = cache_key(model.identity, work.request, work.unit.repeat, way)
+            waiting.entries.append(answered(self._run.plan, work, *got))
+        elif got is not None:
+            waiting.entries.append(failed(work, str(got), transient=got.retry))
+            await self._calls.write(waiting)
+
+    async def _ask(self, unit: Unit, request: Request, model: RemoteModel, waiting: Settled) -> Reply:
+        """One call of a row: its last outcome is left in `waiting`. None where its provider or model is stopped."""
         plan = self._run.plan
-        arm = plan.arms[work.unit.arm]
-        most = reserve(arm.price, as_json(work.request.messages), work.request.max_tokens) if arm.price else Decimal(0)
+        arm = plan.arms[unit.arm]
+        given_up: list[CallFailed] = []
         got = await self._calls.ask(
             arm,
-            work.unit,
-            most,
-            lambda: model.answer(work.request, plan.spec.run.timeout_s),
+            unit,
+            reserve(arm.price, sent_text(request), request.max_tokens) if arm.price else Decimal(0),
+            lambda: model.answer(request, plan.spec.run.timeout_s),
             purpose="load" if arm.concurrency else "generation",
             waiting=waiting,
-            given_up=lambda failure: failed(work, str(failure), transient=failure.retry),
+            given_up=given_up.append,
         )
         if isinstance(got, CallFailed):
-            return
+            return got if given_up or isinstance(got, SchemaRefused) else None
         intent, answer = got
         cost = arm.price.cost(answer.usage) if arm.price else None
-        outcome = Outcome(intent, "answered", answer.usage, cost, answer.latency_s)
-        waiting.entries += [outcome, answered(plan, work, answer, cost)]
+        waiting.entries.append(Outcome(intent, "answered", answer.usage, cost, answer.latency_s))
+        return Replied(answer, cost)

@@ -12,7 +12,8 @@ from pathlib import Path
 from ftvp_core import grading
 from ftvp_core.candidates.embedders import check_local_model
 from ftvp_core.candidates.lookup import open_lookup
-from ftvp_core.candidates.prompt import Render, as_json, renderer
+from ftvp_core.candidates.prompt import Render, as_json, renderer, sent_text
+from ftvp_core.candidates.structured import prompted, repairing
 from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.checks.leaks import tagged
 from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
@@ -20,10 +21,12 @@ from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.models import RemoteModel
+from ftvp_core.models.constrained import runnable
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
 from ftvp_core.runs.searches import Search, Searched, foreseen, searches
+from ftvp_core.schemas import Schema
 from ftvp_core.spec import (
     DEFAULT,
     OPENAI,
@@ -45,6 +48,8 @@ ReadKnowledge = Callable[[Path, KnowledgeSpec], Knowledge]
 
 #: Fewer rows than this are refused for training (unless forced): they are learned by heart.
 FEWEST_TUNING_ROWS = 10
+#: Of an answer that isn't there yet, for the estimate of its repair.
+BYTES_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Arm:
     concurrency: int | None = None  # of its own: it is asked alone, after all others
     embeds: Search | None = None  # who embeds its passages and questions, if a server does
     reranks: Search | None = None
+    schema: Schema | None = None  # what its answers should be valid by
 
     @property
     def model(self) -> str | None:
@@ -112,6 +118,7 @@ class Estimate:
     most_usd: Decimal | None
     concurrency: int
     batched: int = 0
+    repairs: int = 0  # calls on top, where a server has no JSON mode and its first answers are invalid
 
     @property
     def seconds(self) -> float:
@@ -172,6 +179,8 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         for search in (embeds, reranks):
             if search:
                 api_key(provider_named(search.provider, spec), where)
+        asked = candidate.output_schema
+        schema = None if asked is None else runnable(asked, f"{where}.output_schema", candidate.provider)
         arms.append(
             Arm(
                 candidate,
@@ -182,6 +191,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
                 is_batched=spec.is_batched(candidate),
                 embeds=embeds,
                 reranks=reranks,
+                schema=schema,
             )
         )
     arms += _load_arms(spec, arms)
@@ -203,8 +213,11 @@ def _load_arms(spec: Spec, arms: Sequence[Arm]) -> list[Arm]:
 
 
 def estimate(plan: Plan) -> Estimate:
-    """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
-    calls = tokens = batched = 0
+    """Calls, input tokens and the most that they can cost, with every repair that there may be.
+
+    Retries, which are billed rarely, aren't in it.
+    """
+    calls = tokens = batched = repairs = 0
     most: Decimal | None = Decimal(0)
     methods: set[str] = set()
     for at, arm in enumerate(plan.arms):
@@ -215,21 +228,27 @@ def estimate(plan: Plan) -> Estimate:
         methods.add(counted.method)
         for example in arm.examples:
             request = arm.render(example, arm.planned)
-            prompt = as_json(request.messages)
+            prompt = sent_text(request)
             calls += repeats
             batched += repeats * arm.is_batched
             tokens += repeats * counted.count(prompt)
+            sent = [prompt]
+            if arm.schema is not None and not arm.is_batched:  # a batch repairs nothing
+                asked = prompted(request)
+                repair = repairing(asked, "0" * BYTES_A_TOKEN * request.max_tokens, "")
+                sent = [sent_text(asked), sent_text(repair)]
+                repairs += repeats
             if arm.price is None:
                 most = None
             elif most is not None:
-                most += repeats * reserve(arm.price, prompt, request.max_tokens)
+                most += repeats * sum(reserve(arm.price, text, request.max_tokens) for text in sent)
     passages = [passage.text for passage in plan.sources.knowledge.passages] if plan.sources.knowledge else []
     for search, texts in foreseen([_searched(plan, arm) for arm in plan.arms], passages):
         methods.add(ESTIMATE.method)
         calls += 1
         tokens += sum(map(ESTIMATE.count, texts))
         most = None if most is None or search.price is None else most + search.most(texts)
-    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched)
+    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched, repairs)
 
 
 def _searched(plan: Plan, arm: Arm) -> Searched:
@@ -324,8 +343,11 @@ def api_key(provider: ProviderSpec, where: str) -> str | None:
     return key
 
 
-def cache_key(identity: str, request: Request, repeat: int) -> str:
-    """What makes two requests the same question: model, rendered messages, parameters, repeat."""
+def cache_key(identity: str, request: Request, repeat: int, asked: str | None = None) -> str:
+    """What makes two requests the same question: model, rendered messages, parameters, repeat.
+
+    `asked`: how a schema was asked for, natively or in the prompt.
+    """
     import hashlib
 
     parameters = {
@@ -337,6 +359,7 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
         "stream": request.stream,
         "output_schema": request.output_schema,
         "repeat": repeat,
+        **({} if asked is None else {"json_mode": asked}),
     }
     content = json.dumps([identity, as_json(request.messages), parameters], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -376,7 +399,6 @@ def _check_supported(candidate: Candidate, where: str) -> None:
     """What the file may say and this version can't do yet is refused, never left out silently."""
     tune = candidate.tune
     missing = {
-        "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
         "tune.method": tune is not None and tune.method != "lora",
     }
     for key, asked in missing.items():

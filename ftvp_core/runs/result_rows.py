@@ -10,7 +10,7 @@ from ftvp_core.pricing.prices import Pricer
 from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow
-from ftvp_core.types import Answer, Passage, Usage
+from ftvp_core.types import Answer, JsonMode, Passage, Usage
 
 
 class Priced(Protocol):
@@ -23,14 +23,22 @@ class Priced(Protocol):
 _EMPTY: ResultRow = dict.fromkeys(
     (
         "output", "error", "finish_reason", "grade", "ungraded", "latency_s", "ttft_s", "input_tokens",
-        "cached_tokens", "output_tokens", "request_usd", "passages", "shots",
+        "cached_tokens", "output_tokens", "request_usd", "passages", "shots", "valid", "json_mode",
     )
 )  # fmt: skip
 
 
-def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
-    """An answer, graded. `cost` is its own: what its search costs is added."""
-    example = plan.arms[work.unit.arm].examples[work.unit.example]
+def answered(
+    plan: Plan, work: Work, answer: Answer, cost: Decimal | None, json_mode: JsonMode | None = None
+) -> ResultRow:
+    """An answer, graded, and held against its candidate's output schema if there is one.
+
+    `cost` is its own: what its search costs is added. `json_mode`: as a server answered; on this machine a schema is always held to.
+    """
+    arm = plan.arms[work.unit.arm]
+    example = arm.examples[work.unit.example]
+    if arm.schema is not None and arm.candidate.provider == "local":
+        json_mode = "constrained"
     grade = plan.graders.grade(answer.output, example)
     return _row(work) | {
         "output": answer.output,
@@ -45,6 +53,8 @@ def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> Re
         "request_usd": None if cost is None or work.searched_usd is None else cost + work.searched_usd,
         "passages": _ids(work.request.passages) or None,
         "shots": [[shot.id, _ids(passages)] for shot, passages in work.request.shots] or None,
+        "valid": arm.schema.problem(answer.output) is None if arm.schema is not None else None,
+        "json_mode": json_mode,
     }
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Integer, Row, case, cast, delete, func, select, update
 
 from ftvp_core.store.base import Base
 from ftvp_core.store.schema import attempts, probes, results, tunings
+from ftvp_core.types import JsonMode
 
 #: Keys a query may name: SQLite's own limit is far higher, and speed is flat from here.
 KEYS_PER_QUERY = 500
@@ -123,6 +124,19 @@ class Figures(Base):
         with self.engine.connect() as connection:
             of_run = (attempts.c.run_id == run_id) & (attempts.c.purpose == purpose) & settled
             return list(connection.execute(select(*columns).where(of_run).order_by(attempts.c.arm)))
+
+    def json_modes(self, run_id: str) -> dict[int, dict[JsonMode, int]]:
+        """By arm, how many of its answers came to be JSON in each way; nothing of arms without an output schema."""
+        counted = (
+            select(results.c.arm, results.c.json_mode, func.count())
+            .where(results.c.run_id == run_id, results.c.json_mode.is_not(None))
+            .group_by(results.c.arm, results.c.json_mode)
+        )
+        found: dict[int, dict[JsonMode, int]] = {}
+        with self.engine.connect() as connection:
+            for arm, mode, times in connection.execute(counted):
+                found.setdefault(arm, {})[mode] = times
+        return found
 
     def failures(self, run_id: str) -> list[tuple[int, str, int]]:
         """Arms, causes of their failed attempts, and how often each came, the commonest first."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0004"
+HEAD = "0008"
 
 metadata = MetaData()
 
@@ -130,6 +130,8 @@ results = Table(
     Column("cache_key", String(64)),
     Column("at", Float, nullable=False),
     Column("shots", JSON),  # [[id of a training row, [ids of its passages]], …], in their order
+    Column("valid", Boolean),  # by the candidate's output schema; None: it has none, or there is no answer
+    Column("json_mode", String(16)),  # types.JsonMode
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))

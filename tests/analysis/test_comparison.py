@@ -31,6 +31,8 @@ def arm(name: str, grades: Sequence[float | None], repeats: int = 1, cost: str |
         errors=["" if grade is not None else "HTTP 500" for grade in grades],
         ledger=[LedgerRow(-1, n + 2, 0, 1, each * n if each else None, tokens)],
         retrieval=np.full((n, 4), np.nan),
+        valid=np.full(n, np.nan),
+        json_modes=[None] * n,
         priced=each is not None,
     )
 

@@ -1,6 +1,7 @@
 """A planted comparison makes each rule fire, and another one not."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, compare
 from ftvp_core.decision.rules import MEANING, RULES, decide
 from ftvp_core.spec import DecideSpec
-from ftvp_core.types import Comparison, Decision, Finding, Method, Tokens
+from ftvp_core.types import Comparison, Decision, Finding, Interval, Method, Tokens, ValidOutput
 
 N = 200
 
@@ -30,6 +31,7 @@ def planted(
             ArmResults(
                 name, method, "one/m", np.arange(n), np.ones(n, dtype=bool), (np.arange(n) < round(share * n)).astype(float),
                 np.full(n, 0.5), np.full(n, np.nan), [each] * n, [""] * n, [LedgerRow(-1, n, 0, 0, each * n, Tokens(1, 0, 1))], np.full((n, 4), np.nan),
+                np.full(n, np.nan), [None] * n,
             )
         )  # fmt: skip
     return compare(arms, np.arange(n), [()] * n, 0.02)
@@ -106,3 +108,17 @@ def test_warnings_pass_on_the_datas_findings_and_name_what_was_tried_first() -> 
     note = Finding("detectable-difference", "info", 200, (), "a note")
     decision = decide(planted({"fine-tuned": 0.9}), SETTINGS, [leak, note])
     assert {warning.id for warning in decision.warnings} == {"leak-exact", "fine-tuning-first"}
+
+
+def test_a_schema_that_answers_often_break_is_not_a_format_reached() -> None:
+    held = planted({"plain": 0.4, "json": 0.9}, {"plain": "prompt", "json": "prompt"})
+    plain, json_ = held.candidates
+    traces = []
+    for valid in (0.97, 0.6):
+        figures = replace(
+            json_, valid_output=ValidOutput(valid, Interval(valid - 0.05, valid + 0.03), N, {"native": N})
+        )
+        decision = decide(replace(held, candidates=(plain, figures)), SETTINGS, (), frozenset({"json"}))
+        traces.append(next(rule for rule in decision.rules if rule.id == "structured-output"))
+    assert [trace.fired for trace in traces] == [True, False]
+    assert "valid output 97.0 % (92–100" in traces[0].evidence

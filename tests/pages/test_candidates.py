@@ -1,5 +1,6 @@
-"""The RAG form's suggestion, and the one click that adds a RAG candidate's bounds."""
+"""The RAG form's suggestion, the one click that adds a RAG candidate's bounds, and the output schema."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -74,3 +75,52 @@ def test_without_gold_there_are_no_bounds(home: Home, opened: Opened) -> None:
 def test_a_prompt_of_passages_alone_asks_the_question_without_them() -> None:
     _, closed = bounds_of({"name": "r", "model": "openai/m", "prompt": {"user": "{context}"}, "retrieval": {}})
     assert "prompt" not in closed, "the default is the question"
+
+
+def json_rows(home: Home, *references: str) -> dict[str, Any]:
+    rows = [json.dumps({"id": f"q{at}", "input": "?", "reference": one}) for at, one in enumerate(references)]
+    (home.folder / "e.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return {"name": "d", "eval_set": {"path": str(home.folder / "e.jsonl")}}
+
+
+def schema_area(at: AppTest) -> Any:
+    return next(area for area in at.text_area if area.label.startswith("JSON Schema"))
+
+
+def test_a_schema_is_inferred_from_references_and_kept_with_the_candidate(home: Home, opened: Opened) -> None:
+    draft_id = new_draft(home.store, json_rows(home, '{"부서": "환불", "n": 1}', '{"부서": "배송", "n": 2.5, "x": []}'))
+    at = opened(PAGE)
+    next(button for button in at.button if button.label == "Infer from references").click().run()
+    inferred = json.loads(schema_area(at).value)
+    assert inferred["properties"]["부서"] == {"type": "string"}
+    assert inferred["properties"]["n"] == {"type": "number"}
+    assert (inferred["required"], inferred["additionalProperties"]) == (["n", "부서"], False)
+    next(box for box in at.selectbox if box.label == "Provider").select("local").run()
+    next(button for button in at.button if button.label == "Add").click().run()
+    assert not at.exception
+    (candidate,) = draft_keys(home.store, draft_id)["candidates"]
+    assert candidate["output_schema"] == inferred
+    assert "output schema" in said(at)
+
+
+@pytest.mark.parametrize(
+    ("typed", "place"),
+    [
+        ('{"type": "object",\n "properties": {"a": {"type": "string"}', "line 2, column"),
+        ('{"properties": {"a": {"type": "strin"}}}', "output_schema.properties.a.type"),
+        ('{"properties": {"a": {"pattern": "(?=x)"}}}', "output_schema.properties.a.pattern"),
+        ('["a"]', "found no object"),
+    ],
+)
+def test_a_mistake_in_a_schema_is_shown_where_it_is_and_nothing_is_added(
+    home: Home, opened: Opened, typed: str, place: str
+) -> None:
+    new_draft(home.store, json_rows(home, "yes", "no"))
+    at = opened(PAGE)
+    assert not [button for button in at.button if button.label == "Infer from references"], "labels are no JSON"
+    schema_area(at).set_value(typed).run()
+    assert not at.exception
+    assert place in at.error[0].value.replace("\\", "")
+    assert next(button for button in at.button if button.label == "Add").disabled
+    schema_area(at).set_value("").run()
+    assert not next(button for button in at.button if button.label == "Add").disabled

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ftvp_core.__main__ import main
 from tests.pages.conftest import ROWS, Home, said
 
 Opened = Callable[..., AppTest]
@@ -177,3 +178,16 @@ def test_nothing_in_the_data_is_markup(home: Home, opened: Opened) -> None:
         assert "<b>" not in str(element.value)
     for figure in figures_of(at):
         assert "<b>x" not in json.dumps(figure)
+
+
+def test_validity_is_a_column_only_where_a_candidate_has_a_schema(home: Home, opened: Opened) -> None:
+    plain = home.run({"good": mostly(36), "poor": mostly(10)})
+    file = home.folder / "comparison.yaml"
+    with_schema = file.read_text().replace("answers0.csv}", 'answers0.csv, output_schema: {type: "null"}}')
+    file.write_text(with_schema)
+    main(["run", str(file)])
+    held = home.store.runs()[0].id
+    assert "valid output, %" not in opened(COMPARE, plain).dataframe[0].value
+    at = opened(COMPARE, held)
+    assert not at.exception
+    assert list(at.dataframe[0].value["valid output, %"]) == ["0 (0–9)", "no schema"]

@@ -3,13 +3,14 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from ftvp_core.errors import UserError
+from ftvp_core.models.constrained import Grammars, Processor
 from ftvp_core.models.local.cache import shareable_columns
 from ftvp_core.models.local.folders import check_adapter
 
@@ -50,6 +51,13 @@ class Base:
         self._adapters: dict[Path, str] = {}
         self._alone: set[str | None] = set()
         self._peft: Any = None
+        self._grammars: Grammars | None = None
+
+    def constraint(self, schema: Mapping[str, Any]) -> Processor:
+        """What holds one try of a row to its output schema. Raises UserError."""
+        if self._grammars is None:
+            self._grammars = Grammars(self.tokenizer, self.model.config.get_text_config().vocab_size, self.stops)
+        return self._grammars.processor(schema)
 
     @cached_property
     def layers(self) -> int:

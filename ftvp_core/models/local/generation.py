@@ -16,7 +16,7 @@ def generate(base: Base, rows: Sequence[Row]) -> None:
 
     lap = _Lap()
     for row in rows:
-        row.begin()
+        row.begin(base)
     live = list(rows)
     prefixes = [row.prefix for row in rows]
     shared = max(prefix.length if prefix else 0 for prefix in prefixes)
@@ -73,7 +73,7 @@ def _plainly(base: Base, rows: Sequence[Row]) -> None:
     ids = torch.tensor([[base.pad] * (width - len(row.ids)) + row.ids for row in rows], device=base.device)
     real = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows], device=base.device)
     for row in rows:
-        row.begin()
+        row.begin(base)
 
     def chosen(_: Any, scores: Any) -> Any:
         """Leaves the one token that a row takes; a row that has ended is padded by `generate`."""

@@ -1,17 +1,13 @@
 """A request while it is answered: its tokens so far, how the next one is chosen, and when it ends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ftvp_core.models.constrained import Processor
 from ftvp_core.models.local.base import Base
 from ftvp_core.models.local.cache import Prefix
 from ftvp_core.types import Answer, Request, Usage
-
-#: A row's own step before its likeliest token is taken: (its generated tokens, its logits [vocabulary] in float32,
-#: on the model's device) -> its logits. What a row may not say is minus infinity. It may keep a state: it belongs to
-#: one try of one row, is called once a token, and never for a row that has ended.
-Processor = Callable[[list[int], Any], Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -39,10 +35,10 @@ class Row:
         """The prompt's tokens after the prefix: one at least."""
         return self.ids[self.prefix.length if self.prefix else 0 :]
 
-    def begin(self) -> None:
+    def begin(self, base: Base) -> None:
         """From the start, also after a try that didn't fit in memory."""
         self.tokens, self.ended = [], False
-        self.processors = _processors(self.request, self.ids)
+        self.processors = _processors(base, self.request, self.ids)
 
     def take(self, token: int, base: Base) -> None:
         """The next token, and whether it is the last: an end token, the end of a stop text, or no room after it."""
@@ -73,9 +69,10 @@ def choose(rows: Sequence[Row], logits: Any) -> list[int]:
     return tokens
 
 
-def _processors(request: Request, ids: Sequence[int]) -> list[Processor]:
+def _processors(base: Base, request: Request, ids: Sequence[int]) -> list[Processor]:
     """In the order in which they act; the draw comes last, over what the others left."""
-    return [_draw(request, ids)] if request.temperature > 0 else []
+    held = [] if request.output_schema is None else [base.constraint(request.output_schema)]
+    return [*held, _draw(request, ids)] if request.temperature > 0 else held
 
 
 def _draw(request: Request, ids: Sequence[int]) -> Processor:
