@@ -210,12 +210,13 @@ class Calls:
         async with self.open():
             return await work
 
-    async def _from_thread(self, work: Awaitable[Got]) -> Got:
+    async def _from_thread(self, work: Coroutine[Any, Any, Got]) -> Got:
         task = asyncio.current_task()
         assert task is not None
         self._from_threads.add(task)
         try:
             if self._stopped:
+                work.close()
                 raise RunStopped(self._stopped)
             return await work
         finally:
