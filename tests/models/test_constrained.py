@@ -118,7 +118,7 @@ def test_what_cannot_be_held_to_is_named_with_its_place(schema: Any, place: str)
 
 def test_the_demo_s_own_references_are_reachable(demo: Local) -> None:
     """Training and answering agree: the card's JSON, in the white space that its rows have, is among what may be said."""
-    base = demo._base
+    base = demo.group.base
     text = json.dumps({"card": "team lead", "answer": "Zacharias Ivanov"})
     tokens = base.tokenizer.encode(text, add_special_tokens=False)
     import torch

@@ -170,9 +170,10 @@ def test_draws_follow_the_model_s_probabilities() -> None:
 
     logits, n = torch.tensor([2.0, 1.0, 0.0, -1.0]), 4000
     drawn = []
+    base: Any = None  # it is for answers that are held to a schema
     for seed in range(n):
         row = Row(0, None, None, ask("x", temperature=0.5, seed=seed), [1], 1)
-        row.begin()
+        row.begin(base)
         drawn += choose([row], logits[None].clone())
     shares = torch.bincount(torch.tensor(drawn), minlength=4) / n
     # Five standard errors of a share of one half.
