@@ -17,9 +17,8 @@ from ftvp_core.types import Answer, Usage
 def keyed(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -> list[Work]:
     """The units rendered, each with its key in the cache, if the run uses one. `identities`: the arms' models."""
     works = run.works(units)
-    if run.plan.spec.run.cache:
-        for work in works:
-            work.cache_key = _keys(run.plan, work, identities)[0]
+    for work in works:
+        work.cache_key = next(iter(_keys(run.plan, work, identities)), None)
     return works
 
 
@@ -31,14 +30,12 @@ def window(
     `modes`: how the servers are asked for JSON, where it isn't natively alone.
     """
     works, known = unsearched(run.works(units))
-    if not run.plan.spec.run.cache:
-        return Window(works, known)
     keys = [_keys(run.plan, work, identities, modes) for work in works]
     found = run.store.cached([key for some in keys for key in some], run.row.created_at)
     rest = []
     for work, some in zip(works, keys, strict=True):
-        work.cache_key = next((key for key in some if key in found), some[0])
-        row = found.get(work.cache_key)
+        work.cache_key = next((key for key in some if key in found), some[0] if some else None)
+        row = found.get(work.cache_key) if work.cache_key else None
         if row is None:
             rest.append(work)
             continue
@@ -54,8 +51,13 @@ def mode_key(arm: Arm, identity: str) -> str:
 
 
 def _keys(plan: Plan, work: Work, identities: Mapping[int, str], modes: JsonModes | None = None) -> list[str]:
-    """Under which an answer may be: several while it isn't known how the server is to be asked for JSON."""
+    """Under which an answer may be: several while it isn't known how the server is to be asked for JSON.
+
+    None without a cache; and none of an arm that measures how long answers take under load.
+    """
     arm, identity = plan.arms[work.unit.arm], identities[work.unit.arm]
+    if not plan.spec.run.cache or arm.concurrency is not None:
+        return []
     if arm.schema is None:
         return [cache_key(identity, work.request, work.unit.repeat)]
     ways = modes.possible(mode_key(arm, identity)) if modes else ("native",)
