@@ -13,7 +13,6 @@ of a full batch reads all weights and the batch's keys and values once.
 
 import csv
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -212,8 +211,9 @@ def memory_of(model: str, way: str, length: int) -> None:
 
 
 def resident() -> int:
-    """This process's peak so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """This process's peak so far, in bytes (Linux; `getrusage` would tell of the parent's too)."""
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024
 
 
 if __name__ == "__main__":

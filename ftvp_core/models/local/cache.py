@@ -6,7 +6,7 @@ padded on the left again; then what it generates. Columns of padding are masked,
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -16,10 +16,14 @@ GROWTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The keys and values of `ids`, a tensor [1, heads, len(ids), size] each for every layer."""
+    """The keys and values of `ids`, a tensor [1, heads, len(ids), size] each for every layer.
+
+    `spread` is the memory of the last batch whose rows all began with it: the next one needn't copy it to each row.
+    """
 
     ids: list[int]
     layers: list[tuple[Any, Any]]
+    spread: list[tuple[Any, Any]] = field(default_factory=list)
 
     @property
     def length(self) -> int:
@@ -27,8 +31,8 @@ class Prefix:
 
     def cut(self, length: int) -> "Prefix | None":
         """Its first tokens, in the same memory."""
-        if length == 0:
-            return None
+        if length in (0, self.length):
+            return self if length else None
         return Prefix(self.ids[:length], [(k[:, :, :length], v[:, :, :length]) for k, v in self.layers])
 
 
@@ -41,12 +45,26 @@ def new_cache(layers: int, prefixes: Sequence[Prefix | None], more: int) -> Any:
     for at, prefix in enumerate(prefixes):
         if prefix is not None:
             rows.setdefault(id(prefix), (prefix, []))[1].append(at)
+    spread = [] if len(rows) != 1 or None in prefixes else [*prefixes[0].spread]  # type: ignore[union-attr]
+    for prefix, _ in rows.values():
+        prefix.spread.clear()  # memory that no batch has now
+    large = bool(spread) and len(spread[0][0]) >= len(prefixes) > 1 and spread[0][0].shape[-2] >= longest + more
     made = []
-    for layer in range(layers):
-        made.append(_layer()(more))
-        if rows:
-            made[-1].fill([(*prefix.layers[layer], at) for prefix, at in rows.values()], len(prefixes), longest)
+    for at in range(layers):
+        layer = _layer()(more)
+        if large:
+            layer.go_on(*spread[at], len(prefixes), longest)
+        elif rows:
+            layer.fill([(*prefix.layers[at], some) for prefix, some in rows.values()], len(prefixes), longest)
+        made.append(layer)
     return Cache(layers=made)
+
+
+def give_back(cache: Any, prefixes: Sequence[Prefix | None]) -> None:
+    """Leave an answered batch's memory to the next one."""
+    first = prefixes[0]
+    if first is not None and len(prefixes) > 1 and all(prefix is first for prefix in prefixes):
+        first.spread[:] = [layer.whole for layer in cache.layers]
 
 
 def prefix_of(cache: Any, ids: list[int]) -> Prefix:
@@ -85,12 +103,21 @@ def _layer() -> Any:
             missing = sorted(set(range(rows)) - {at for *_, some in parts for at in some})
             if missing:
                 self._keys[missing, :, :columns] = self._values[missing, :, :columns] = 0
+            self.whole = self._keys, self._values
+            self._show(columns)
+
+        def go_on(self, keys: Any, values: Any, rows: int, columns: int) -> None:
+            """Begin in the memory of a batch whose first columns were the same for each row."""
+            self.lazy_initialization(keys, values)
+            self.whole = keys, values
+            self._keys, self._values = keys[:rows], values[:rows]
             self._show(columns)
 
         def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
                 self._keys, self._values = (self._room(new, len(new), 0) for new in (key_states, value_states))
+                self.whole = self._keys, self._values
             before = self.get_seq_length()
             after = before + key_states.shape[-2]
             if after > self._keys.shape[-2]:
@@ -99,6 +126,7 @@ def _layer() -> Any:
                     grown = self._room(old, len(old), before)
                     grown[:, :, :before] = old[:, :, :before]
                     setattr(self, name, grown)
+                self.whole = self._keys, self._values
             self._keys[:, :, before:after] = key_states
             self._values[:, :, before:after] = value_states
             self._show(after)

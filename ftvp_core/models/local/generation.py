@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from ftvp_core.models.local.base import Base
-from ftvp_core.models.local.cache import GROWTH, new_cache, select
+from ftvp_core.models.local.cache import GROWTH, give_back, new_cache, select
 from ftvp_core.models.local.rows import Row, choose
 
 
@@ -50,6 +50,7 @@ def generate(base: Base, rows: Sequence[Row]) -> None:
         select(cache, [(to, from_) for to, from_ in enumerate(order) if to != from_], len(order))
         live, computed = [live[at] for at in order], computed[: len(order)]
         ids, real, positions = ids[order], real[order], positions[order]
+    give_back(cache, prefixes)
 
 
 def generate_plainly(base: Base, rows: Sequence[Row]) -> None:
