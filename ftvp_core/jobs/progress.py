@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from ftvp_core.spec import parse
+from ftvp_core.spec import Spec, parse
 from ftvp_core.store.store import RunRow, Store
 
 
@@ -73,8 +73,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     """Raises UserError where there is no such run."""
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
-    each = store.set_size(run.eval_set) * spec.run.repeats
-    arms = _arms(store, run, [arm.name for arm in spec.arms()], each)
+    arms = _arms(store, run, _planned(store, run, spec))
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
@@ -90,7 +89,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         phase=_phase(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
-        total=total if works and total else each * len(arms),
+        total=total if works and total else sum(arm.total for arm in arms),
         rate_per_s=rate,
         left_s=(total - done) / rate if rate else None,
         spent_usd=run.spent_usd,
@@ -111,10 +110,18 @@ def _phase(run: RunRow) -> str:
     return "paused" if run.pause and phase == "answering" else phase
 
 
-def _arms(store: Store, run: RunRow, names: Sequence[str], each: int) -> list[ArmProgress]:
+def _planned(store: Store, run: RunRow, spec: Spec) -> list[tuple[str, int]]:
+    """Every arm's name and how many answers it has to give, side arms last."""
+    found = [(arm.name, store.set_size(run.eval_set)) for arm in spec.arms()]
+    if run.forgetting_set is not None:
+        found += [(side.candidate.name, store.set_size(run.forgetting_set)) for side in spec.side_arms()]
+    return [(name, size * spec.run.repeats) for name, size in found]
+
+
+def _arms(store: Store, run: RunRow, planned: Sequence[tuple[str, int]]) -> list[ArmProgress]:
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
-    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(names))}
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(planned))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
     is_answering = run.state == "running" and not run.pause
@@ -126,7 +133,7 @@ def _arms(store: Store, run: RunRow, names: Sequence[str], each: int) -> list[Ar
             **_done(counts.get(at), each, is_answering),
             **_sent(attempts.get(at)),
         )
-        for at, name in enumerate(names)
+        for at, (name, each) in enumerate(planned)
     ]
 
 

@@ -31,6 +31,12 @@ def points(value: float | None, interval: Interval | None = None) -> str:
     return f"{said} ({low} to {high})"
 
 
+def ends(interval: Interval) -> str:
+    """An interval of points: `−1 to 4`."""
+    low, high = (f"{100 * bound:.1f}".replace("-", "−") for bound in (interval.low, interval.high))
+    return f"{low} to {high}"
+
+
 def dollars(value: Decimal | float | None) -> str:
     if value is None:
         return UNKNOWN

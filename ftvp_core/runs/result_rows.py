@@ -20,8 +20,8 @@ _EMPTY: ResultRow = dict.fromkeys(
 
 def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
     """An answer, graded."""
-    example = plan.arms[work.unit.arm].examples[work.unit.example]
-    grade = plan.graders.grade(answer.output, example)
+    arm = plan.arms[work.unit.arm]
+    grade = (arm.graders or plan.graders).grade(answer.output, arm.examples[work.unit.example])
     return _row(work) | {
         "output": answer.output,
         "finish_reason": answer.finish_reason,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0002"
+HEAD = "0006"
 
 metadata = MetaData()
 
@@ -64,6 +64,7 @@ runs = Table(
     Column("folder", Text, nullable=False),  # what its paths are relative to
     Column("eval_set", ForeignKey("datasets.key"), nullable=False),
     Column("train_set", ForeignKey("datasets.key")),
+    Column("forgetting_set", String(64)),  # datasets.key
     Column("knowledge", ForeignKey("datasets.key")),
     Column("recorded", JSON, nullable=False),  # candidate -> datasets.key
     Column("versions", JSON, nullable=False),  # machine and libraries
@@ -87,8 +88,8 @@ attempts = Table(
     "attempts",
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
-    Column("arm", Integer, primary_key=True),  # position in Spec.arms()
-    Column("example", Integer, primary_key=True),  # position in the eval set
+    Column("arm", Integer, primary_key=True),  # position in Spec.arms(), then the side arms
+    Column("example", Integer, primary_key=True),  # position in the eval set; a side arm's in its own examples
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
     Column("purpose", String(16), nullable=False),  # generation | embedding | judge
