@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.store.store import RunRow, Store
-from ui import comparison, curves, retrieval, sharing, state, tuned
+from ui import comparison, curves, exports, retrieval, sharing, state, tuned
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
@@ -41,4 +41,5 @@ with frame("Compare") as store:
     else:
         show(store, run)
         where_they_differ(store, report_of(store, run))
+        exports.models(store, report_of(store, run))
         sharing.links(store, report_of(store, run))

@@ -64,7 +64,6 @@ runs = Table(
     Column("folder", Text, nullable=False),  # what its paths are relative to
     Column("eval_set", ForeignKey("datasets.key"), nullable=False),
     Column("train_set", ForeignKey("datasets.key")),
-    Column("forgetting_set", String(64)),  # datasets.key
     Column("knowledge", ForeignKey("datasets.key")),
     Column("recorded", JSON, nullable=False),  # candidate -> datasets.key
     Column("versions", JSON, nullable=False),  # machine and libraries
@@ -81,6 +80,7 @@ runs = Table(
     Column("progress", JSON),  # what its process says of itself: phase, done, total, stopped
     Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
     Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
+    Column("forgetting_set", String(64)),  # datasets.key
 )
 
 # One request as it was billed: written before it is sent, completed after.
@@ -165,6 +165,18 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+)
+
+# A merged model that a page asked for: base and adapter in one, made by a worker.
+exports = Table(
+    "exports",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("candidate", Text, primary_key=True),
+    Column("asked_at", Float, nullable=False),
+    Column("owner", Text),  # host:pid:start of the process that makes it
+    Column("path", Text),  # where it lies, complete
+    Column("error", Text),
 )
 
 # A local model's latency, measured at batch 1 apart from the work.
