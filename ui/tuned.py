@@ -7,6 +7,10 @@ import streamlit as st
 
 from ftvp_core.report import figures
 from ftvp_core.types import BeforeAfter, Comparison, Measured
+from ui.words import plain
+
+#: So much of an adapter's name tells it from others.
+_ID_LENGTH = 12
 
 
 def before_after(comparison: Comparison) -> None:
@@ -20,42 +24,48 @@ def before_after(comparison: Comparison) -> None:
         row = {
             "candidate": one.candidate,
             "base": one.base or "not among the candidates",
-            "before, %": _percent(one.change and one.change.before),
-            "after, %": _percent(one.change and one.change.after),
+            "before, %": _percent(one.change.before if one.change else None),
+            "after, %": _percent(one.change.after if one.change else None),
             "change, points": _points(one.change),
             "finding": f"{one.change.verdict}: {one.advice}" if one.change and one.advice else "nothing to compare",
         }
         if forgetting:
             row |= {
-                "kept before, %": _percent(one.forgetting and one.forgetting.before),
-                "kept after, %": _percent(one.forgetting and one.forgetting.after),
+                "kept before, %": _percent(one.forgetting.before if one.forgetting else None),
+                "kept after, %": _percent(one.forgetting.after if one.forgetting else None),
                 "kept, points": _points(one.forgetting),
             }
-        rows.append(
-            row
-            | {
-                "trained rows": one.rows,
-                "seconds": one.seconds,
-                "device": one.device or "unknown",
-                "best step": one.best_step,
-                "adapter": (one.adapter or "")[:12],
-            }
-        )
+        rows.append(row)
+    _table(rows, "One row a tuned candidate: accuracy before and after, and the paired difference.")
+    kept = f" Kept: the same on {forgetting}, which shows what was forgotten." if forgetting else ""
+    st.caption(plain(f"Paired on the same examples, with 95 % intervals.{kept}"))
+    adapters: list[dict[str, Any]] = [
+        {
+            "candidate": one.candidate,
+            "adapter": (one.adapter or "")[:_ID_LENGTH],
+            "trained rows": one.rows,
+            "took": figures.duration(one.seconds) if one.seconds is not None else None,
+            "device": one.device,
+            "best step": one.best_step,
+        }
+        for one in comparison.tunes
+    ]
+    _table(adapters, "One row a tuned candidate: which adapter answered, and how it was trained.")
+
+
+def _table(rows: list[dict[str, Any]], alt: str) -> None:
     right = st.column_config.TextColumn(alignment="right")
     st.dataframe(
         pd.DataFrame(rows),
         column_config={
             "candidate": st.column_config.TextColumn(pinned=True),
             **dict.fromkeys((one for one in rows[0] if one.endswith((", %", ", points"))), right),
-            "seconds": st.column_config.NumberColumn(format="%.1f"),
         },
         hide_index=True,
         height="content",
         placeholder="unknown",
-        alt="One row a tuned candidate: accuracy before and after, the paired difference, its adapter.",
+        alt=alt,
     )
-    kept = f" Kept: the same on {forgetting}, which may show what was forgotten." if forgetting else ""
-    st.caption(f"Paired on the same examples, 95 % intervals; held-out rows only.{kept}", text_alignment="left")
 
 
 def _percent(one: Measured | None) -> str | None:

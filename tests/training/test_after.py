@@ -156,6 +156,7 @@ def test_the_second_set_is_in_ledger_progress_and_stored_plan(made: Made) -> Non
 def test_a_prompt_that_names_a_column_of_the_eval_set_alone_is_refused_before_any_call(made: Made) -> None:
     keys = keys_of(made.folder)
     keys["eval_set"] = keys["train_set"] = {**keys["eval_set"], "path": "wide.csv"}
+    keys |= {"sweeps": [], "candidates": keys["candidates"][:4]}
     (made.folder / "wide.csv").write_text(
         "text,answer,tone\n" + "\n".join(f"t{n},a{n % 2},x" for n in range(20)) + "\n"
     )
@@ -195,7 +196,13 @@ def test_an_exported_adapter_answers_and_its_card_says_what_it_is(
     assert head["base_model"] == "tiny" and head["license"] is None
     store = open_store()
     report = load_report(store, run_id)
-    for part in (report.eval_set.sha256, "30 rows of it", "learning_rate: 0.005", "shown better than its base", "vllm serve"):
+    for part in (
+        report.eval_set.sha256,
+        "30 rows of it",
+        "learning_rate: 0.005",
+        "shown better than its base",
+        "vllm serve",
+    ):
         assert part in card
     assert str(made.folder) not in card
     with zipfile.ZipFile(BytesIO(adapter_zip(store, report, "lora"))) as packed:
