@@ -328,8 +328,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:
+    from ftvp_core.report.curves import all_findings
     from ftvp_core.report.load import load_report
-    from ftvp_core.report.sentence import summary
+    from ftvp_core.report.sentence import summary, tuned_findings
     from ftvp_core.report.write import candidate_rows, csv_text, example_rows, save, table, to_json
 
     report = load_report(store, run_id)
@@ -342,6 +343,8 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
     if show:
         print(table(report))
         print("\n" + "\n".join(summary(report.comparison, report.decision)))
+        for finding in (*tuned_findings(report.comparison), *all_findings(report.comparison)):
+            print(finding)
         for warning in report.decision.warnings:
             print(f"Warning ({warning.id}): {warning.message}")
 

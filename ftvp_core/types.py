@@ -274,7 +274,8 @@ class LearningFit:
     """accuracy(n) = a − b·n^(−c). `trainings`: the fewest at any size.
 
     `more_rows` are those that bring two points more, and `more_rows_low`, `more_rows_high` its interval's ends; None
-    where so many lie too far beyond what was tried. `gain_of_twice`: what twice as many rows bring.
+    where so many lie too far beyond what was tried. `gain_of_twice`: what twice as many rows bring. `off`: how far the
+    farthest size lies from the curve, where that is more than its own interval explains.
     """
 
     verdict: Literal["rises", "flattened", "not decided", "too few points"]
@@ -286,6 +287,7 @@ class LearningFit:
     more_rows_low: float | None = None
     more_rows_high: float | None = None
     gain_of_twice: Interval | None = None
+    off: float | None = None
     band: tuple[FitBand, ...] = ()
 
 

@@ -15,7 +15,7 @@ from ui.words import plain
 
 HEIGHT_PX = 340
 #: A log axis from this ratio of the largest to the smallest value on.
-WIDE = 8.0
+WIDE = 4.0
 #: What is swept, as people say it.
 AXES = {
     "tune.examples": "training rows",
@@ -63,12 +63,13 @@ def chart(curve: Curve, floors: Sequence[Curve], candidates: Sequence[CandidateF
     values = [point.value for point in curve.points]
     wide = min(values) > 0 and max(values) >= WIDE * min(values)
     title = axis(curve.over)
-    if wide:
-        figure.update_xaxes(
-            type="log", title=f"{title}, log scale", tickvals=values, ticktext=[f"{one:,g}" for one in values]
-        )
-    else:
-        figure.update_xaxes(title=title)
+    ticks = (
+        [*values, *(curve.fit.band[-1].rows * share for share in (0.2, 1.0))]
+        if curve.fit and curve.fit.band
+        else values
+    )
+    figure.update_xaxes(tickvals=ticks, ticktext=[f"{one:,.6g}" for one in ticks])
+    figure.update_xaxes(**({"type": "log", "title": f"{title}, log scale"} if wide else {"title": title}))
     figure.update_yaxes(title="right answers, %", range=[-2, 102], fixedrange=True)
     figure.update_xaxes(fixedrange=True, title_standoff=6)
     figure.update_layout(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftvp_core.analysis.intervals import Floats, Ints
+from ftvp_core.analysis.intervals import Floats, Ints, Z
 from ftvp_core.types import FitBand, Interval, LearningFit
 
 #: Three parameters and one more: fewer sizes fit any curve.
@@ -52,15 +52,24 @@ def fit_learning_curve(sizes: Sequence[Trained], clusters: Ints, seed: int = 0) 
     gain = _at(drawn, np.array([2 * n[-1]]))[:, 0] - _at(drawn, n[-1:])[:, 0]
     flat = float(np.quantile(gain, 0.975)) < STEP
     a, b, c = (float(each[0]) for each in fitted)
+    missed = np.abs(accuracy - _at(fitted, n)[0])
+    unexplained = missed[missed > Z / np.sqrt(weights)]
     return LearningFit(
-        "flattened" if flat else "rises" if more is not None and more_high is not None else "not decided",
-        min(len(one.grades) for one in kept), a, b, c, None if flat else more, None if flat else more_low,
-        None if flat else more_high, Interval(*(float(end) for end in np.quantile(gain, [0.025, 0.975]))),
-        tuple(
+        verdict="flattened" if flat else "rises" if more is not None and more_high is not None else "not decided",
+        trainings=min(len(one.grades) for one in kept),
+        a=a,
+        b=b,
+        c=c,
+        more_rows=None if flat else more,
+        more_rows_low=None if flat else more_low,
+        more_rows_high=None if flat else more_high,
+        gain_of_twice=Interval(*(float(end) for end in np.quantile(gain, [0.025, 0.975]))),
+        off=float(unexplained.max()) if len(unexplained) else None,
+        band=tuple(
             FitBand(*(float(each) for each in point))
             for point in zip(grid, _at(fitted, grid)[0], low, high, strict=True)
         ),
-    )  # fmt: skip
+    )
 
 
 def _means(sizes: Sequence[Trained], clusters: Ints, seed: int) -> tuple[Floats, Floats]:

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ftvp_core.report import figures
 from ftvp_core.report.load import Report
-from ftvp_core.types import BeforeAfter, ExampleSet, Tuned
+from ftvp_core.report.sentence import tuned_findings
+from ftvp_core.types import ExampleSet, Tuned
 
 
 def model_card(report: Report, name: str, train_set: ExampleSet | None, *, merged: bool) -> str:
@@ -38,7 +41,7 @@ def model_card(report: Report, name: str, train_set: ExampleSet | None, *, merge
         "",
         "## What it was shown to do",
         "",
-        *_results(one),
+        *_results(report, name),
         "",
         "## Training",
         "",
@@ -68,7 +71,7 @@ def commands(report: Report, name: str, *, merged: bool) -> Mapping[str, str]:
     if merged:
         return {"transformers": "transformers serve .", "vLLM": f"vllm serve . --served-model-name {served}"}
     rank = f" --max-lora-rank {_lora_rank(candidate.tune.rank)}" if candidate.tune else ""
-    return {"vLLM": f"vllm serve {_quoted(candidate.model_name)} --enable-lora{rank} --lora-modules {served}=."}
+    return {"vLLM": f"vllm serve {shlex.quote(candidate.model_name)} --enable-lora{rank} --lora-modules {served}=."}
 
 
 def tuned_of(report: Report, name: str) -> Tuned:
@@ -89,24 +92,10 @@ def _lora_rank(rank: int) -> int:
     return next((one for one in (8, 16, 32, 64, 128, 256, 320, 512) if one >= rank), rank)
 
 
-def _results(one: Tuned) -> list[str]:
-    found = [f"- {_changed(one.base or '', 'the eval set', one.change)}: {one.advice}"] if one.change else []
-    if one.forgetting is not None:
-        found.append(f"- Kept: {_changed('its base', one.forgetting_set or 'a second set', one.forgetting)}")
-    return found or ["- Nothing: its base isn't among the run's candidates."]
-
-
-def _changed(base: str, on: str, change: BeforeAfter) -> str:
-    before, after = (figures.with_interval(each.value, each.interval) for each in (change.before, change.after))
-    said = figures.points(change.difference, change.interval)
-    return f"On {change.n:,} rows of {on}: {before} before ({base}), {after} after, {said} points ({change.verdict})"
+def _results(report: Report, name: str) -> list[str]:
+    alone = replace(report.comparison, tunes=(tuned_of(report, name),))
+    return [f"- {one}" for one in tuned_findings(alone)] or ["- Nothing: its base isn't among the run's candidates."]
 
 
 def _set(examples: ExampleSet) -> str:
     return f"{Path(examples.name).name}, sha256 {examples.sha256}, {len(examples.examples):,} rows"
-
-
-def _quoted(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)

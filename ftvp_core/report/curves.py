@@ -1,7 +1,7 @@
 """Curves in words: whether more rows would help, whether the floor wins, and what choosing a point is worth."""
 
 from ftvp_core.report import figures
-from ftvp_core.types import BesideFloor, Curve, LearningFit
+from ftvp_core.types import BesideFloor, Comparison, Curve, LearningFit
 
 
 def curve_findings(curve: Curve) -> tuple[str, ...]:
@@ -10,6 +10,10 @@ def curve_findings(curve: Curve) -> tuple[str, ...]:
     floors = dict.fromkeys(one.floor for one in curve.beside_floor)
     found += [_floor(curve, [one for one in curve.beside_floor if one.floor == name]) for name in floors]
     return (*found, *_chosen(curve))
+
+
+def all_findings(comparison: Comparison) -> tuple[str, ...]:
+    return tuple(said for curve in comparison.curves for said in curve_findings(curve))
 
 
 def _more_rows(curve: Curve, fit: LearningFit) -> str:
@@ -33,7 +37,11 @@ def _more_rows(curve: Curve, fit: LearningFit) -> str:
 
 
 def _alone(fit: LearningFit) -> str:
-    return "" if fit.trainings > 1 else " One training a size: how trainings differ isn't in the interval."
+    """What the interval doesn't hold."""
+    alone = "" if fit.trainings > 1 else " One training a size: how trainings differ isn't in the interval."
+    if fit.off is None:
+        return alone
+    return f"{alone} The sizes lie up to {100 * fit.off:.0f} points off the fitted curve: take it as a rough guide."
 
 
 def _floor(curve: Curve, beside: list[BesideFloor]) -> str:

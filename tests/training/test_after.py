@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main
@@ -17,10 +18,13 @@ from ftvp_core.errors import UserError
 from ftvp_core.jobs.export import adapter_zip, export_next, write_merged
 from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
+from ftvp_core.report.share import open_shared, share
+from ftvp_core.report.write import to_json
 from ftvp_core.runs.plan import make_plan, read_sources, stored_plan
 from ftvp_core.spec import load, parse
 from ftvp_core.store import exports
 from ftvp_core.store.opening import open_store
+from ftvp_core.store.schema import results, runs
 from tests.tiny_model import make_adapter, make_model
 
 ROOT = Path(__file__).parents[2]
@@ -325,3 +329,32 @@ def test_write_merged_is_whole_or_not_there(made: Made) -> None:
     to = write_merged(store, report, "lora", made.folder / "whole")
     assert (to / "README.md").read_text(encoding="utf-8").count("transformers serve .") == 1
     assert not list((made.folder / "whole").glob(".*"))
+
+
+def test_what_a_kill_left_undone_of_the_second_set_is_asked_again_alone(made: Made) -> None:
+    store, run_id = open_store(), made.report["run_id"]
+    with store.writing() as connection:
+        connection.execute(
+            results.delete().where(results.c.run_id == run_id, results.c.arm >= 13, results.c.example > 1)
+        )
+        connection.execute(update(runs).where(runs.c.id == run_id).values(state="partial"))
+    before = tune_of(json.loads(to_json(load_report(store, run_id))), "lora")
+    assert before["forgetting"]["n"] == 2 and before["difference"] == tune_of(made.report, "lora")["difference"]
+    assert main(["run", "--resume", run_id]) == 0
+    assert json.loads(to_json(load_report(store, run_id)))["tunes"] == made.report["tunes"]
+
+
+def test_the_command_line_says_what_changed(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--resume", made.report["run_id"]]) == 0
+    said = capsys.readouterr().out
+    assert "lora: on 16 rows of the eval set, 0 % (0–19) before (base) → " in said
+    assert "random: " in said and "no improvement: don't adopt" in said
+    assert "lora kept: on " in said
+
+
+def test_a_shared_link_keeps_tunes_and_curves(made: Made) -> None:
+    store = open_store()
+    report = load_report(store, made.report["run_id"])
+    shared = open_shared(store, share(store, report))
+    assert shared.comparison.tunes == report.comparison.tunes
+    assert shared.comparison.curves == report.comparison.curves
