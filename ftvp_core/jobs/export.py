@@ -71,9 +71,11 @@ def export_next(store: Store) -> bool:
     if row is None:
         return False
     try:
-        folder = home() / "exports" / row.run_id
-        shutil.rmtree(folder / file_name(row.candidate), ignore_errors=True)  # asked for again, or left by a kill
-        made = write_merged(store, load_report(store, row.run_id), row.candidate, folder)
+        report = load_report(store, row.run_id)
+        at = [one.name for one in report.spec.candidates].index(row.candidate)  # two names may make one file name
+        folder = home() / "exports" / row.run_id / f"{at}"
+        shutil.rmtree(folder, ignore_errors=True)  # asked for again, or left by a kill
+        made = write_merged(store, report, row.candidate, folder)
         exports.settle(store, row, path=str(made))
     except FtvpError as error:
         exports.settle(store, row, error=str(error))

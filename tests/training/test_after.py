@@ -238,7 +238,7 @@ def test_a_merged_model_s_logits_are_the_adapter_s(made: Made) -> None:
     row = exports.export_of(store, run_id, "random")
     assert row is not None and row.path is not None and row.error is None
     merged = Path(row.path)
-    assert merged.parent.parent == made.folder / "home" / "exports"
+    assert merged.parent == made.folder / "home" / "exports" / run_id / "2"
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= {
         path.name for path in merged.iterdir()
     }
@@ -264,7 +264,7 @@ def test_a_merge_that_fails_says_so_and_leaves_nothing(made: Made) -> None:
         weights.write_bytes(kept)
     row = exports.export_of(store, run_id, "apart")
     assert row is not None and row.path is None and "has no adapter_model.safetensors" in (row.error or "")
-    assert not (made.folder / "home" / "exports" / run_id / "apart").exists()
+    assert not list((made.folder / "home" / "exports" / run_id / "3").iterdir())
     exports.ask(store, run_id, "apart")
     assert exports.export_of(store, run_id, "apart") == exports.ExportRow(run_id, "apart", False, None, None)
     exports.withdraw(store, run_id, "apart")

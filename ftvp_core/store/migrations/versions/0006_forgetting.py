@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.add_column("runs", Column("forgetting_set", String(64)))
     op.create_table(
         "exports",
-        Column("run_id", ForeignKey("runs.id"), primary_key=True),
+        Column("run_id", String(32), ForeignKey("runs.id"), primary_key=True),
         Column("candidate", Text, primary_key=True),
         Column("asked_at", Float, nullable=False),
         Column("owner", Text),
