@@ -4,6 +4,7 @@ Exit status: 0 done; 1 the user's file or setting is wrong, said in one line; 2 
 """
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -111,33 +112,29 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("--retry-failed", "is given without --resume", "name the run whose failed rows are asked again")
     _check_outputs(options)
     if options.resume is None:
-        plan = _read_plan(options.file, options.max_cost)
-        store = open_store()
-        return _carry_out(options, store, _new_run(store, plan, options.file), plan)
+        return _carry_out(options, *_new_run(options.file, options.max_cost))
     store = open_store()
-    return _carry_out(options, store, options.resume, _resumed_plan(store, options))
+    plan = _resumed_plan(store, options)
+    if plan is None:  # it is done
+        _write_outputs(options, store, options.resume, show=True)
+        return 0
+    _announce(options.resume, plan)
+    del plan
+    return _carry_out(options, store, options.resume)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.enqueue import DEMO
-    from ftvp_core.store.opening import open_store
 
     _check_outputs(options)
-    plan = _read_plan(DEMO, None)
-    store = open_store()
     options.concurrency = None
-    return _carry_out(options, store, _new_run(store, plan, DEMO), plan)
+    return _carry_out(options, *_new_run(DEMO, None))
 
 
-def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "Plan | None") -> int:
-    """Run (unless `plan` is None: it is done), report, and say what came of it.
-
-    The run's id goes to standard error before anything is sent, the table to standard output.
-    """
+def _carry_out(options: argparse.Namespace, store: "Store", run_id: str) -> int:
+    """Run, report, and say what came of it: the table goes to standard output."""
     from ftvp_core.jobs.execute import execute
 
-    if plan is not None:
-        _announce(run_id, plan)
     with _progress_bar(" answers") as bar:
         ended = execute(store, run_id, _moves(bar), options.concurrency)
     _write_outputs(options, store, run_id, show=True)
@@ -147,19 +144,19 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "
     return _complain(f"run {run_id} ended {ended.state}: {ended.cause}; what finished is kept, go on with: {resume}", 2)
 
 
-def _read_plan(file: Path, limit_usd: Decimal | None) -> "Plan":
-    from ftvp_core.runs.plan import make_plan, read_sources
+def _new_run(file: Path, limit_usd: Decimal | None) -> tuple["Store", str]:
+    """A stored run of a comparison file, announced. Its plan, with all its rows, is in memory no longer than here."""
+    from ftvp_core.runs.plan import make_plan, new_run, read_sources
     from ftvp_core.spec import load
-
-    spec = load(file)
-    return make_plan(spec, read_sources(spec, file.parent), limit_usd)
-
-
-def _new_run(store: "Store", plan: "Plan", file: Path) -> str:
-    from ftvp_core.runs.plan import new_run
+    from ftvp_core.store.opening import open_store
     from ftvp_core.versions import versions
 
-    return new_run(store, plan, file.parent.resolve(), versions())
+    spec = load(file)
+    plan = make_plan(spec, read_sources(spec, file.parent), limit_usd)
+    store = open_store()
+    run_id = new_run(store, plan, file.parent.resolve(), versions())
+    _announce(run_id, plan)
+    return store, run_id
 
 
 def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
@@ -290,7 +287,7 @@ def _worker(options: argparse.Namespace) -> int:
 
 
 def _announce(run_id: str, plan: "Plan") -> None:
-    """What is about to be sent, before it is."""
+    """The run's id and what is about to be sent, on standard error before it is."""
     from ftvp_core.report.figures import count, dollars
     from ftvp_core.runs.plan import estimate
 
@@ -300,6 +297,8 @@ def _announce(run_id: str, plan: "Plan") -> None:
         cost = f"at most {dollars(most.most_usd)}" if most.most_usd is not None else "cost unknown: no price"
         limit = f", limit {dollars(plan.limit_usd)}" if plan.limit_usd is not None else ""
         said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
+        if most.batched:
+            said += f"; {most.batched:,} of them in batches: half price, latency not measured, up to 24 h"
     print(said, file=sys.stderr)
 
 
@@ -381,7 +380,11 @@ def _complain(line: str, status: int) -> int:
 
 
 if __name__ == "__main__":
+    # numpy's threads would spin at each start; the floors and the search don't multiply matrices that need them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without – and → still gets its table
         sys.stdout.reconfigure(errors="replace")
-    sys.exit(main())
+    ended = main()
+    gc.freeze()  # else the interpreter's end goes through every object of every import: 0.2 s
+    sys.exit(ended)

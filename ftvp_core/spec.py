@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -47,6 +47,10 @@ class ProviderSpec(Part):
     base_url: str = Field(pattern=r"^https?://")
     api_key_env: str | None = None
     batch: bool = False
+
+
+#: What `openai` is where a file doesn't say.
+OPENAI = ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
 
 
 class TokenPrice(Part):
@@ -95,13 +99,23 @@ class Shots(Part):
     select: Literal["random", "nearest"] = "random"
 
 
+#: The offline embedder's name: its model is in the wheel.
+DEFAULT = "default"
+
+
+def is_remote(name: str) -> bool:
+    """Whether an embedder or a re-ranker is a server's: `provider/model`."""
+    return name != DEFAULT and not name.startswith("local/")
+
+
 class RetrievalSpec(Part):
     top_k: int = Field(4, ge=1)
     mode: Literal["dense", "lexical", "hybrid"] = "dense"
-    embedder: str = "default"
-    rerank: str | None = None
+    embedder: str = Field(DEFAULT, pattern=r"^default$|^[^/]+/.+$")
+    rerank: str | None = Field(None, pattern=r"^[^/]+/.+$")
     max_tokens: int | None = Field(None, ge=1)
     oracle: bool = False
+    filter: dict[str, str] | None = Field(None, min_length=1)  # source, or a table's column: a pattern such as guides/*
 
 
 class TuneSpec(Part):
@@ -181,6 +195,16 @@ class Candidate(Part):
         """The part of `model` after its first slash."""
         return self.model.partition("/")[2] if self.model else ""
 
+    def servers(self) -> Iterator[tuple[str, str]]:
+        """The keys that name a server's model, each with its provider."""
+        retrieval = self.retrieval
+        named = {"model": self.model}
+        if retrieval:
+            named |= {"retrieval.embedder": retrieval.embedder, "retrieval.rerank": retrieval.rerank}
+        for key, value in named.items():
+            if value and is_remote(value):
+                yield key, value.partition("/")[0]
+
     @property
     def method(self) -> Method:
         if self.floor:
@@ -258,11 +282,12 @@ class Spec(Part):
                 raise ValueError(f"{where}.{key}: it needs training rows; add a train_set")
             if candidate.retrieval and not self.knowledge:
                 raise ValueError(f"{where}.retrieval: it needs passages; add knowledge")
-            if candidate.provider not in {None, "openai", "local", *self.providers}:
-                raise ValueError(
-                    f"{where}.model: found provider {candidate.provider!r}; add it under providers"
-                    f" (there: {', '.join(self.providers) or 'none'})"
-                )
+            for key, provider in candidate.servers():
+                if provider not in {"openai", *self.providers}:
+                    raise ValueError(
+                        f"{where}.{key}: found provider {provider!r}; add it under providers"
+                        f" (there: {', '.join(self.providers) or 'none'})"
+                    )
         for at, sweep in enumerate(self.sweeps):
             if sweep.candidate not in names:
                 raise ValueError(
@@ -282,6 +307,11 @@ class Spec(Part):
 
     def by_name(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def is_batched(self, candidate: Candidate) -> bool:
+        """Whether its provider answers it in batches."""
+        provider = self.providers.get(candidate.provider or "")
+        return provider is not None and provider.batch and candidate.provider != "local"
 
     def arms(self) -> tuple[Candidate, ...]:
         """All that is run: the candidates in the file's order, then each sweep's points."""

@@ -135,6 +135,7 @@ class Request:
     stream: bool = False
     output_schema: Mapping[str, Any] | None = None
     passages: tuple[Passage, ...] = ()
+    shots: tuple[tuple[Example, tuple[Passage, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,22 @@ class RetrievalFigures:
     ndcg: Measured
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far a candidate's repeats lie apart: the accuracy of each, and their range and standard deviation.
+
+    `agreement`: of two answers to one example, how often they have the same grade. `flipped`: the share of examples
+    whose answers don't all have the same grade. None where no example has two graded answers.
+    """
+
+    accuracies: tuple[float, ...]
+    min: float
+    max: float
+    sd: float | None
+    agreement: float | None
+    flipped: float | None
+
+
 #: What retrieval had to do with an answer: of the four, only the first is for a better search to mend.
 Diagnosis = Literal["not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right"]
 DIAGNOSES: tuple[Diagnosis, ...] = get_args(Diagnosis)
@@ -233,6 +250,8 @@ class CandidateFigures:
     training_cost_usd: Decimal | None
     retrieval: RetrievalFigures | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
+    batch: bool = False  # answered in batches: its latency isn't measured
+    spread: Spread | None = None  # over the repeats, where there are several
 
 
 @dataclass(frozen=True, slots=True)

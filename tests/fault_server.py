@@ -2,6 +2,8 @@
 
 A prompt that holds `[ex-17]` is answered `yes` (right) or `no` by a draw from (model, example): the true accuracy is
 known to the row. Faults are drawn from (model, example, attempt): the same whatever the order.
+
+It takes files and batches too (`tests/fault_batches.py`), which answer from the same truth.
 """
 
 import asyncio
@@ -20,9 +22,12 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fault_batches import Batches
+
 EXAMPLE = re.compile(r"\[ex-(\d+)\]")
 #: Tokens that each answer is billed.
 TOKENS_IN, TOKENS_OUT = 11, 2
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def draw(*named: object) -> float:
@@ -33,6 +38,15 @@ def draw(*named: object) -> float:
 
 def is_right(model: str, example: int, share: float = 0.7) -> bool:
     return draw("right", model, example) < share
+
+
+def example_of(body: Mapping[str, Any]) -> int:
+    found = EXAMPLE.findall(body["messages"][-1]["content"])
+    return int(found[-1]) if found else 0
+
+
+def answer_of(model: str, example: int) -> str:
+    return "yes" if is_right(model, example) else "no"
 
 
 @dataclass
@@ -57,6 +71,10 @@ class Served:
         self.answered = Counter[tuple[str, int]]()
         self.messages: list[list[dict[str, str]]] = []
         self.keys: set[str] = set()
+        self.batches = Batches(self._in_batch)
+        self.embedded: list[list[str]] = []  # texts of each request that was answered
+        self.reranked: list[tuple[str, list[str]]] = []
+        self.search_requests = self.search_tokens = 0
         self.first_at = self.last_at = 0.0  # of requests taken and answers computed, on this machine's clock
 
     @property
@@ -70,8 +88,7 @@ class Served:
         self.messages.append(body["messages"])
         self.keys.add(request.headers.get("Authorization", ""))
         model = body["model"]
-        found = EXAMPLE.findall(body["messages"][-1]["content"])
-        example = int(found[-1]) if found else 0
+        example = example_of(body)
         self.attempts[model, example] += 1
         fault = self._fault(model, example, self.attempts[model, example])
         if fault == "401-echo":
@@ -87,7 +104,7 @@ class Served:
         if fault == "drop":
             assert request.transport is not None
             request.transport.abort()
-        answer = "yes" if is_right(model, example) else "no"
+        answer = answer_of(model, example)
         if body.get("stream"):
             return await self._stream(request, answer, broken=fault == "reset")
         if fault == "malformed":
@@ -99,6 +116,55 @@ class Served:
         if fault == "empty":
             message["content"] = ""
         return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    def _in_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A request of a batch, answered and billed."""
+        model, example = body["model"], example_of(body)
+        self.requests += 1
+        self.billed[model] += 1
+        self.attempts[model, example] += 1
+        self.answered[model, example] += 1
+        message = {"role": "assistant", "content": answer_of(model, example)}
+        usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
+        return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+
+    async def embed(self, request: web.Request) -> web.StreamResponse:
+        """Vectors of letter counts: a text is nearest to one with its letters. A token is a word."""
+        body = await request.json()
+        texts = body["input"]
+        if refusal := self._refusal(body["model"], len(self.embedded), texts):
+            return refusal
+        self.embedded.append(texts)
+        tokens = sum(len(text.split()) for text in texts)
+        self.search_tokens += tokens
+        await asyncio.sleep(self.faults.latency_s)
+        data = [
+            {"index": at, "embedding": [float(text.lower().count(letter)) for letter in LETTERS]}
+            for at, text in enumerate(texts)
+        ]
+        return web.json_response({"data": data[::-1], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+
+    async def rerank(self, request: web.Request) -> web.StreamResponse:
+        """The shorter a document, the better."""
+        body = await request.json()
+        if refusal := self._refusal(body["model"], len(self.reranked), [body["query"]]):
+            return refusal
+        self.reranked.append((body["query"], body["documents"]))
+        tokens = sum(len(text.split()) for text in (body["query"], *body["documents"]))
+        self.search_tokens += tokens
+        results = [{"index": at, "relevance_score": 1 / len(text)} for at, text in enumerate(body["documents"])]
+        results.sort(key=lambda one: -one["relevance_score"])
+        return web.json_response({"results": results, "usage": {"total_tokens": tokens}})
+
+    def _refusal(self, model: str, answered: int, texts: list[str]) -> web.Response | None:
+        self.search_requests += 1
+        fault = self._fault(model, answered, self.search_requests)
+        if any("too long" in text for text in texts):
+            fault = "400"
+        if fault is None or fault not in _REFUSALS:
+            return None
+        status, headers, error = _REFUSALS[fault]
+        return web.json_response({"error": error}, status=status, headers=headers())
 
     async def tell(self, request: web.Request) -> web.Response:
         """For a bench in another process: what was served since the last time this was asked, and for how long."""
@@ -166,9 +232,12 @@ def fault_server(latency_s: float = 0.01, **shares: float) -> Iterator[Served]:
     started = threading.Event()
 
     async def serve() -> None:
-        application = web.Application()
+        application = web.Application(client_max_size=2**28)
         application.router.add_post("/v1/chat/completions", served.complete)
+        application.router.add_post("/v1/embeddings", served.embed)
+        application.router.add_post("/v1/rerank", served.rerank)
         application.router.add_get("/v1/served", served.tell)
+        served.batches.add_to(application)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

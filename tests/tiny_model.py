@@ -10,12 +10,14 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 PAD, END = 0, 1
+#: Rotary positions; biased and wider; learned positions; a sliding window of 64; a state instead of keys and values.
+ARCHITECTURES = ("llama", "qwen2", "gpt2", "mistral", "mamba")
 
 
 def make_model(folder: Path, *, kind: str = "llama", template: str | None = CHAT_TEMPLATE, context: int = 256) -> Path:
-    """A model's folder. `kind`: llama (rotary positions) or gpt2 (learned positions)."""
+    """A model's folder. `kind`: one of ARCHITECTURES."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = _tokenizer()
     tokenizer.chat_template = template
@@ -29,24 +31,18 @@ def make_model(folder: Path, *, kind: str = "llama", template: str | None = CHAT
         "bos_token_id": None,
         "pad_token_id": PAD,
     }
-    if kind == "gpt2":
-        model = GPT2LMHeadModel(GPT2Config(n_embd=48, n_layer=2, n_head=4, **same))
-    else:
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                hidden_size=64,
-                intermediate_size=128,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                **same,
-            )
-        )
-    model.save_pretrained(folder)
+    usual = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+    own: dict[str, dict[str, Any]] = {
+        "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4},
+        "mistral": {**usual, "num_hidden_layers": 2, "sliding_window": 64},
+        "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},
+    }
+    config = AutoConfig.for_model(kind, **own.get(kind, {**usual, "num_hidden_layers": 2}), **same)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
 
 
-def make_adapter(base: Path, folder: Path, seed: int, *, size: float = 0.5) -> Path:
+def make_adapter(base: Path, folder: Path, seed: int, *, size: float = 0.5, **settings: Any) -> Path:
     """A LoRA with random weights, so that it changes every answer."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -57,7 +53,8 @@ def make_adapter(base: Path, folder: Path, seed: int, *, size: float = 0.5) -> P
     torch.manual_seed(seed)
     with known_warnings():
         model = get_peft_model(
-            AutoModelForCausalLM.from_pretrained(base), LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM")
+            AutoModelForCausalLM.from_pretrained(base),
+            LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM", **settings),
         )
     for name, weights in model.named_parameters():
         if "lora_B" in name:

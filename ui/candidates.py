@@ -1,13 +1,14 @@
 """The Candidates page's parts: a candidate in words, and the form that adds one."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
 
 from ftvp_core.draft_sweeps import base_of
 from ftvp_core.drafts import Keys, bounds_of, change, check_so_far, names_gold, put_candidate, suggested_search
-from ftvp_core.spec import Candidate
+from ftvp_core.spec import OPENAI, Candidate, is_remote
 from ftvp_core.store.store import Store
 from ui.words import plain
 
@@ -32,7 +33,11 @@ def described(candidate: Keys) -> str:
         parts.append(f"{one.shots.k} {one.shots.select} shots")
     if one.retrieval:
         searched = "gold passages" if one.retrieval.oracle else f"{one.retrieval.mode}, top {one.retrieval.top_k}"
-        parts.append(searched)
+        parts += [
+            searched,
+            *(model for model in (one.retrieval.embedder, one.retrieval.rerank) if model and is_remote(model)),
+        ]
+        parts += [f"{key} {pattern}" for key, pattern in (one.retrieval.filter or {}).items()]
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
 
 
@@ -89,20 +94,22 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
         else:
             providers, prices, candidate["model"] = _model(keys, ["local"] if kind == "tuned" else None)
             candidate |= _prompt(keys, kind)
-        candidate |= _special(kind, keys)
+        special, more = _special(kind, keys)
+        candidate, prices = {**candidate, **special}, {**prices, **more}
         if st.button("Add", type="primary"):
             _add(store, draft_id, keys, {"name": name.strip() or kind, **candidate}, providers, prices)
 
 
-def _special(kind: str, keys: Keys) -> Keys:
-    """What only this kind has."""
+def _special(kind: str, keys: Keys) -> tuple[Keys, Keys]:
+    """What only this kind has; and prices that it needs."""
     if kind == "few-shot":
         k, select = st.columns(2)
         shots = int(k.number_input("Shots", 1, 64, 8))
         chosen = select.selectbox("Chosen", ["random", "nearest"], help="The same for all, or each question's nearest")
-        return {"shots": {"k": shots, "select": chosen}}
+        return {"shots": {"k": shots, "select": chosen}}, {}
     if kind == "rag":
-        return {"retrieval": _retrieval(keys)}
+        retrieval, prices = _retrieval(keys)
+        return {"retrieval": retrieval}, prices
     if kind == "tuned":
         rank, epochs = st.columns(2)
         return {
@@ -110,12 +117,12 @@ def _special(kind: str, keys: Keys) -> Keys:
                 "rank": int(rank.number_input("LoRA rank", 1, 256, 16)),
                 "epochs": float(epochs.number_input("Epochs", 0.5, 50.0, 3.0)),
             }
-        }
-    return {}
+        }, {}
+    return {}, {}
 
 
-def _retrieval(keys: Keys) -> Keys:
-    """How passages are searched, with the mode preselected that suits the knowledge's language."""
+def _retrieval(keys: Keys) -> tuple[Keys, Keys]:
+    """How passages are searched, with the mode preselected that suits the knowledge's language; and new prices."""
     suggested, why = _suggested(json.dumps(keys["knowledge"], sort_keys=True)) if "knowledge" in keys else ("dense", "")
     top_k, mode, budget = st.columns(3)
     chosen = {
@@ -138,7 +145,39 @@ def _retrieval(keys: Keys) -> Keys:
     )
     if why:
         st.caption(plain(why))
-    return {**chosen, **({"max_tokens": most} if most else {})}
+    embedder, rerank, source = st.columns(3)
+    named = {
+        "embedder": embedder.text_input(
+            "Embedder",
+            placeholder="offline",
+            help="openai/text-embedding-3-small, any provider/model with /v1/embeddings, or local/FOLDER; empty: offline",
+            disabled=chosen["mode"] == "lexical",
+        ),
+        "rerank": rerank.text_input(
+            "Re-ranked by",
+            placeholder="nobody",
+            help="provider/model with /v1/rerank, or local/FOLDER of a cross-encoder: it reads four times as many "
+            "passages as the prompt holds and puts them in order",
+        ),
+    }
+    named = {key: name.strip() for key, name in named.items() if name.strip()}
+    only = source.text_input(
+        "Only sources that match", placeholder="guides/*", help="Others are not searched; empty: all of them"
+    ).strip()
+    chosen |= {**named, **({"max_tokens": most} if most else {}), **({"filter": {"source": only}} if only else {})}
+    return chosen, _search_prices(named.values())
+
+
+def _search_prices(models: Iterable[str]) -> Keys:
+    """Prices of a server's models that help the search."""
+    prices = {}
+    for model in models:
+        if is_remote(model) and st.checkbox(f"Set the price of {plain(model)}", key=f"price-{model}"):
+            read = st.number_input(
+                "USD per million tokens it reads", 0.0, value=0.02, format="%.4f", key=f"usd-{model}"
+            )
+            prices[model] = {"input": read, "output": 0}
+    return prices
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -163,6 +202,7 @@ def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:
             "The environment variable with its key", placeholder="ACME_KEY", help="The name, never the key itself"
         ).strip()
         providers = {provider: {"base_url": base_url, **({"api_key_env": key_env} if key_env else {})}}
+    providers |= _batched(keys, provider, providers)
     if provider == "local" or not st.checkbox(
         "Set its price", help="A model that no dated table knows is unpriced without one: its cost is unknown, not 0"
     ):
@@ -173,6 +213,20 @@ def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:
         "output": out.number_input("USD per million tokens out", 0.0, value=0.60, format="%.4f"),
     }
     return providers, {f"{provider}/{model.strip()}": price}, f"{provider}/{model.strip()}"
+
+
+def _batched(keys: Keys, provider: str, new: Keys) -> Keys:
+    """The provider again, with whether its candidates are asked in batches: nothing where that is as before."""
+    if provider == "local" or not provider:
+        return {}
+    entry = new.get(provider) or keys.get("providers", {}).get(provider) or OPENAI.model_dump(exclude_defaults=True)
+    batch = st.checkbox(
+        "Ask in batches",
+        value=bool(entry.get("batch")),
+        key=f"batch-{provider}",
+        help="Half price, latency not measured, up to 24 h. Holds for all candidates of this provider",
+    )
+    return {} if batch == bool(entry.get("batch")) else {provider: {**entry, "batch": batch}}
 
 
 def _prompt(keys: Keys, kind: str) -> Keys:

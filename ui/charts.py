@@ -131,20 +131,25 @@ def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) ->
     spread = [time for one in timed for time in (quantiles[one.name][0], quantiles[one.name][-1]) if time > 0]
     wide = bool(spread) and max(spread) > _WIDE * min(spread)
     _axis_of_seconds(figure, wide, max(spread, default=1.0))
-    missing = [one.name for one in comparison.candidates if one not in timed]
-    for name in missing:
+    missing = {
+        one.name: "not measured (batch)" if one.batch else "unknown"
+        for one in comparison.candidates
+        if one not in timed
+    }
+    for name, why in missing.items():
         figure.add_scatter(
-            x=[None], y=[None], mode="markers", name=f"{_label(name)}: unknown", marker=_marker(look[name], 10)
+            x=[None], y=[None], mode="markers", name=f"{_label(name)}: {why}", marker=_marker(look[name], 10)
         )
     _height(figure, len(comparison.candidates), legend=len(comparison.candidates) if timed else 0)
     if not timed:
-        _nothing(figure, "No latency was recorded.")
+        only_batches = all(one.batch for one in comparison.candidates)
+        _nothing(figure, "Not measured: a batch has no latency." if only_batches else "No latency was recorded.")
     said = [
         f"{one.name} p50 {figures.seconds(one.latency_s.p50)}, p95 {figures.seconds(one.latency_s.p95)}"
         for one in timed
         if one.latency_s
     ]
-    return Chart(figure, f"Latency: {'; '.join((*said, *(f'{name} unknown' for name in missing)))}.")
+    return Chart(figure, f"Latency: {'; '.join((*said, *(f'{name} {why}' for name, why in missing.items())))}.")
 
 
 def cost(comparison: Comparison) -> Chart:

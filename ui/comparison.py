@@ -72,12 +72,14 @@ def table(comparison: Comparison, against_name: str) -> None:
 
     found = against(comparison, against_name)
     column = st.column_config
+    repeated = any(one.spread for one in comparison.candidates)
     to_come = any(not_run(one) for one in comparison.candidates)
     shown: dict[str, tuple[Any, Any]] = {
         "candidate": (lambda one: one.name, column.TextColumn(pinned=True, width="medium")),
         "method": (lambda one: one.method, column.TextColumn(width="small")),
         "accuracy, %": (lambda one: _times(100, one.accuracy), column.NumberColumn(format="%.1f")),
         "95 % interval": (_range, column.TextColumn(alignment="right")),
+        **({"over the repeats": (_spread, column.TextColumn(alignment="right"))} if repeated else {}),
         f"against {against_name}, points": (
             lambda one: (
                 figures.points(found[one.name].difference, found[one.name].interval)
@@ -107,6 +109,8 @@ def table(comparison: Comparison, against_name: str) -> None:
         placeholder="unknown",
         alt="One row a candidate: accuracy, latency, tokens, cost, failed and ungraded rows. The CSV holds the same.",
     )
+    if untimed := [one.name for one in ranked if one.batch and one.latency_s is None]:
+        st.caption(plain(f"Latency not measured (batch, at half price): {', '.join(untimed)}."))
     _failures(ranked)
 
 
@@ -153,6 +157,10 @@ def _failures(ranked: Sequence[CandidateFigures]) -> None:
     for one in ranked:
         for cause, count in failures(one).items():
             st.text(f"{one.name}: {count:,} of {one.n:,} rows failed: {cause}")
+
+
+def _spread(one: CandidateFigures) -> str | None:
+    return figures.spread(one.spread)
 
 
 def _times(factor: float, value: Any) -> float | None:

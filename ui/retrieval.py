@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from ftvp_core.report.differences import Answered, as_sent, diagnosed, in_prompt, stored_passages
+from ftvp_core.report.differences import Answered, as_sent, diagnosed, in_prompt, stored_passages, stored_rows
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
 from ftvp_core.types import DIAGNOSES, Diagnosis, Example, Measured, Passage
@@ -52,20 +52,26 @@ def figures(store: Store, report: Report) -> None:
 
 def given(store: Store, report: Report, letter: str, name: str, example: Example, answered: Answered) -> None:
     """What one candidate's prompt held: its passages, the gold ones marked, and the prompt as it was sent."""
-    knowledge, candidate = report.run.knowledge, report.spec.by_name(name)
-    passages = in_prompt(_stored(store, knowledge), example, answered) if knowledge and answered.passages else []
-    prompt = as_sent(report, name, example, [passage for passage, _ in passages])
+    run, candidate = report.run, report.spec.by_name(name)
+    stored = _stored(store, run.knowledge) if run.knowledge and candidate.retrieval else {}
+    rows = _rows(store, run.train_set) if run.train_set and answered.shots else {}
+    passages = in_prompt(stored, example, answered)
+    prompt = as_sent(report, name, example, answered, stored, rows)
     if not prompt:
         return
     parts = [f"{letter}: prompt"]
     if candidate.retrieval:
         parts.append(f"{len(passages)} passage{'' if len(passages) == 1 else 's'}")
+    if answered.shots:
+        parts.append(f"{len(answered.shots)} shot{'' if len(answered.shots) == 1 else 's'}")
     with st.expander(" · ".join([*parts, *([answered.diagnosis] if answered.diagnosis else [])])):
         for rank, (passage, gold) in enumerate(passages, start=1):
             st.markdown(f"**{rank}.** {plain(passage.id)}{' · :green-badge[gold]' if gold else ''}")
             st.text(clipped(passage.text, _LONG))
-        if candidate.shots and candidate.shots.k:
-            st.caption(f"{candidate.shots.k} {candidate.shots.select} shots stand before the question; not shown here.")
+        if candidate.shots and candidate.shots.k and not answered.shots:
+            st.caption(
+                f"{candidate.shots.k} {candidate.shots.select} shots stood before the question; they weren't kept."
+            )
         for message in prompt:
             st.caption(message.role)
             st.text(clipped(message.content, 4 * _LONG))
@@ -92,6 +98,11 @@ def _percent(one: Measured) -> str:
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _stored(_store: Store, key: str) -> Mapping[str, Passage]:
     return stored_passages(_store, key)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _rows(_store: Store, key: str) -> Mapping[str, Example]:
+    return stored_rows(_store, key)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

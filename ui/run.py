@@ -43,6 +43,8 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     time.metric(
         "Time", figures.duration(most.seconds), help="If a call takes one second; training and indexing come on top"
     )
+    if most.batched:
+        st.caption(f"{most.batched:,} of these calls in batches: half price, latency not measured, up to 24 h.")
     amount = (
         f", at most {figures.dollars(min(most.most_usd, plan.limit_usd or most.most_usd))}" if most.most_usd else ""
     )
@@ -79,6 +81,7 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
     _said(now)
     rows = [_row(arm) for arm in now.arms]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Progress of each candidate")
+    _batches(now)
     for arm in now.arms:
         for cause, times in arm.failures[:CAUSES_SHOWN]:
             st.caption(plain(f"{arm.name}: {times:,} × {cause}"))
@@ -119,6 +122,24 @@ def _said(now: RunProgress) -> None:
     st.caption(plain(f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {held}."))
 
 
+def _batches(now: RunProgress) -> None:
+    """What is with the providers: pausing doesn't hold it up."""
+    if not now.batches:
+        return
+    st.markdown("**Batches** · half price, latency not measured, up to 24 h")
+    rows = [
+        {
+            "model": one.model,
+            "state": one.state if one.is_open else f"{one.state}, read",
+            "requests": one.requests,
+            "answered": one.completed,
+            "failed": one.failed,
+        }
+        for one in now.batches
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The batches at their providers, in the order they were made")
+
+
 def _row(arm: ArmProgress) -> dict[str, object]:
     return {
         "candidate": arm.name,
@@ -142,7 +163,10 @@ def _live_buttons(store: Store, run_id: str, now: RunProgress) -> None:
         kept = "No new call after a second; what is loaded stays loaded"
         st.button("Pause", help=kept, on_click=store.pause, args=(run_id,), kwargs={"paused": True})
     st.button(
-        "Cancel", help="No new call after a second; what is finished is kept", on_click=store.cancel, args=(run_id,)
+        "Cancel",
+        help="No new call after a second; what is finished is kept; batches are cancelled at their providers",
+        on_click=store.cancel,
+        args=(run_id,),
     )
 
 

@@ -18,6 +18,7 @@ from ftvp_core.analysis.intervals import (
     quantiles,
 )
 from ftvp_core.analysis.paired import holm, paired_p, verdict
+from ftvp_core.analysis.repeats import spread
 from ftvp_core.analysis.retrieval import retrieval_figures
 from ftvp_core.types import (
     CandidateFigures,
@@ -61,6 +62,7 @@ class ArmResults:
     ledger: Sequence[LedgerRow]
     retrieval: Floats  # entries × MEASURES; nan: nothing was retrieved, or the example names no gold passage
     training_cost_usd: Decimal | None = None
+    batch: bool = False
     priced: bool = True  # what it bills is known to be 0 where nothing was sent
 
 
@@ -115,6 +117,8 @@ def candidate_figures(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         cost_per_1k_usd=1000 * sum(known, Decimal(0)) / len(known) if known else None,
         training_cost_usd=arm.training_cost_usd,
         retrieval=retrieval_figures(arm.retrieval, clusters[arm.example]),
+        batch=arm.batch,
+        spread=spread(arm.grade, arm.example),
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
     )
 
@@ -177,7 +181,7 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         ttft_s=arm.ttft_s[kept],
         request_usd=[arm.request_usd[at] for at in positions],
         errors=[arm.errors[at] for at in positions],
-        ledger=[row for row in arm.ledger if inside[row.example]],
+        ledger=[row for row in arm.ledger if row.example >= 0 and inside[row.example]],
         retrieval=arm.retrieval[kept],
     )
 

@@ -44,13 +44,13 @@ def difference_interval(differences: Floats, clusters: Ints) -> Interval:
 
     Bonett & Price's adjusted Wald interval (2012, J. Educ. Behav. Stat. 37:479), recommended by Fagerland,
     Lydersen & Laake (2014, Stat. Med. 33:2850): one more discordant pair on either side. For clusters the
-    variance is the clustered one.
+    variance is the clustered one. Differences of partial grades, or of means over repeats, count by their squares.
     """
     n = len(differences)
     b, c = float(np.maximum(differences, 0).sum()), float(np.maximum(-differences, 0).sum())
     p_b, p_c = (b + 1) / (n + 2), (c + 1) / (n + 2)
     centre = p_b - p_c
-    variance = (p_b + p_c - centre**2) / (n + 2)
+    variance = ((float(differences @ differences) + 2) / (n + 2) - centre**2) / (n + 2)
     groups = len(np.unique(clusters))
     if 1 < groups < n:
         residuals = np.bincount(clusters, weights=differences - differences.mean())

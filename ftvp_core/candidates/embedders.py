@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ftvp_core.errors import UserError
+from ftvp_core.errors import CallFailed, UserError
+from ftvp_core.spec import DEFAULT, is_remote
 
 Vectors = NDArray[np.float32]
 
-#: The offline embedder's name in the comparison file: its model is in the wheel.
-DEFAULT = "default"
 BATCH = 1024
 #: Texts that a transformer sees at once.
 ENCODER_BATCH = 32
@@ -28,6 +27,8 @@ MEAN, CLS = "pooling_mode_mean_tokens", "pooling_mode_cls_token"
 class Embedder(Protocol):
     #: What its vectors depend on: another one's stand in a collection of their own.
     identity: str
+    #: How many texts are embedded before their vectors are written: so many a killed process loses.
+    batch: int
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, one a text; 0 for a text of which nothing is known."""
@@ -48,23 +49,28 @@ def open_embedder(name: str, folder: Path) -> Embedder:
     return Encoder(encoder, _pooling(encoder, model))
 
 
-def check_embedder(name: str, where: str, folder: Path) -> None:
-    """Raises UserError for an embedder that can't be used. Imports and loads nothing."""
-    if name == DEFAULT:
+def check_local_model(name: str, folder: Path) -> None:
+    """Raises UserError for an embedder, or re-ranker, of this machine that isn't there. Imports and loads nothing."""
+    if name == DEFAULT or is_remote(name):
         return
-    if not name.startswith("local/"):
-        raise UserError(
-            where,
-            f"retrieval.embedder: found {name}; expected default or local/NAME",
-            "a server's embeddings cost money and aren't counted yet in this version",
-        )
     from ftvp_core.models.local import check_folders
 
     check_folders(name.removeprefix("local/"), None, folder)
 
 
+class Partly(Exception):
+    """Not all texts were embedded: what was, by text, and why no more."""
+
+    def __init__(self, vectors: Mapping[str, Vectors], failure: CallFailed) -> None:
+        super().__init__(str(failure))
+        self.vectors = vectors
+        self.failure = failure
+
+
 class Offline:
     """wordllama: 256 numbers a text, the mean of its tokens' vectors; the order of words is lost."""
+
+    batch = BATCH
 
     def __init__(self) -> None:
         self.identity = f"wordllama {version('wordllama')}"
@@ -82,6 +88,8 @@ def word_pieces(words: Sequence[str]) -> int:
 
 class Encoder:
     """A transformer that encodes sentences, its tokens' vectors averaged, or the first one's alone."""
+
+    batch = BATCH
 
     def __init__(self, folder: Path, pooling: str) -> None:
         from transformers import AutoModel, AutoTokenizer

@@ -3,35 +3,24 @@
 A collection belongs to one embedder and is named by it; in it a text's id is its content's hash. So a text is
 embedded once, whatever file, version or run brings it; a changed one is added beside it; and what a killed process
 left out is added at the next open. Every open counts what it got: it is all of the texts or an error, never fewer.
-
-An embedded folder has one process at a time: a second waits for its lock. The client is closed before the lock is
-given back, so nobody reads what was true before another wrote. A server does both by itself.
 """
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from ftvp_core.candidates.embedders import DEFAULT, Embedder, Vectors, open_embedder
+from ftvp_core.candidates.chroma import chroma, collection_of, id_of, stored
+from ftvp_core.candidates.embedders import Embedder, Partly, Vectors, open_embedder
 from ftvp_core.candidates.lexical import LexicalIndex
 from ftvp_core.candidates.ranking import LIKE, OFFLINE, HybridIndex, Index, best
+from ftvp_core.candidates.remote import Questions, RemoteOf
 from ftvp_core.errors import RunStopped, UserError
-from ftvp_core.spec import RetrievalSpec
+from ftvp_core.spec import DEFAULT, RetrievalSpec, is_remote
 
 Progress = Callable[[int, int], None]
 
-#: Where Chroma is, if it isn't a folder here: http://HOST:PORT of `chroma run`.
-SERVER = "FTVP_CHROMA_URL"
-#: Chroma takes at most 5,461 rows a call; of fewer, less is lost when the process is killed.
-STORE_BATCH = 1024
-#: The least graph that Chroma builds: it isn't searched, and the usual one takes twice as long to write.
-GRAPH = {"hnsw": {"ef_construction": 8, "max_neighbors": 4}}
 #: Texts of a query's batch whose similarities are held at once: 100 MB of them at 100,000 passages.
 QUERY_BATCH = 256
 
@@ -60,103 +49,107 @@ class DenseIndex:
         return found
 
 
-def open_index(texts: Sequence[str], retrieval: RetrievalSpec, chroma: Path, models: Path, progress: Progress) -> Index:
+def open_index(
+    texts: Sequence[str],
+    retrieval: RetrievalSpec,
+    folder: Path,
+    models: Path,
+    progress: Progress,
+    remote_of: RemoteOf | None = None,
+) -> Index:
     """The index that a candidate's retrieval asks for, built where it isn't there whole.
 
-    `chroma` is the folder of the vectors, `models` the one that a local embedder's path is relative to.
-    Raises UserError for an embedder or a server that isn't there.
+    `folder` is that of the vectors, `models` the one that a local embedder's path is relative to. Raises UserError
+    for an embedder or a server that isn't there, CallFailed where a server can't embed a passage.
     """
     if retrieval.mode == "lexical":
         return LexicalIndex(texts)
-    dense = dense_index(texts, open_embedder(retrieval.embedder, models), chroma, progress)
+    dense = _dense(texts, retrieval.embedder, folder, models, progress, remote_of)
     if retrieval.mode == "dense":
         return dense
     return HybridIndex(LexicalIndex(texts), dense, *(OFFLINE if retrieval.embedder == DEFAULT else LIKE))
 
 
-def dense_index(texts: Sequence[str], embedder: Embedder, folder: Path, progress: Progress) -> DenseIndex:
-    """Open the vectors of these texts, embedding those that aren't there. Raises UserError, RunStopped."""
-    with _client(folder) as client:
-        collection = client.get_or_create_collection(_name(embedder), embedding_function=None, configuration=GRAPH)
-        vectors = _completed(collection, texts, embedder, progress)
-    return DenseIndex(texts, vectors, embedder)
+def _dense(
+    texts: Sequence[str], name: str, folder: Path, models: Path, progress: Progress, remote_of: RemoteOf | None
+) -> DenseIndex:
+    if not is_remote(name):
+        return dense_index(texts, open_embedder(name, models), folder, progress)
+    if remote_of is None:
+        raise UserError(
+            f"retrieval.embedder {name}", "a server's embeddings are accounted for by a run", "use the command run"
+        )
+    embedder = remote_of(name)
+    return dense_index(texts, embedder, folder, progress, Questions(embedder, folder))
 
 
-@contextmanager
-def _client(folder: Path) -> Iterator[Any]:
-    """Chroma on the server that the environment names, else in the folder, alone."""
-    import chromadb
-    from chromadb.config import Settings
+def dense_index(
+    texts: Sequence[str],
+    embedder: Embedder,
+    folder: Path,
+    progress: Progress,
+    questions: Embedder | None = None,
+) -> DenseIndex:
+    """Open the vectors of these texts, embedding those that aren't there; `questions` embeds what is asked.
 
-    settings = Settings(anonymized_telemetry=False)
-    url = os.environ.get(SERVER)
-    if url:
-        from httpx import TransportError
-
-        client = _server(url, settings)
-        try:
-            yield client
-        except TransportError as error:
-            raise RunStopped(f"the index's server at {url} stopped answering ({type(error).__name__})") from None
-        finally:
-            client.close()
-        return
-    from filelock import FileLock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "ftvp.lock"):
-        client = chromadb.PersistentClient(str(folder), settings=settings)
-        try:
-            yield client
-        finally:
-            client.close()
+    Raises UserError, RunStopped, CallFailed.
+    """
+    with chroma(folder) as client:
+        vectors = _completed(client, texts, embedder, progress)
+    return DenseIndex(texts, vectors, questions or embedder)
 
 
-def _server(url: str, settings: Any) -> Any:
-    import chromadb
-
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UserError(SERVER, f"found {url!r}; expected http://HOST:PORT", "start one by `chroma run`")
-    is_tls = parts.scheme == "https"
-    try:
-        return chromadb.HttpClient(parts.hostname, parts.port or (443 if is_tls else 8000), is_tls, settings=settings)
-    except ValueError as error:  # what chromadb makes of every failure to connect
-        raise UserError(SERVER, f"nothing answers at {url} ({error})", "start it, or unset the variable") from None
-
-
-def _completed(collection: Any, texts: Sequence[str], embedder: Embedder, progress: Progress) -> Vectors:
-    """The texts' vectors in their order, after what was missing has been added."""
-    ids = [_id(text) for text in texts]
-    distinct = dict(zip(ids, texts, strict=True))
-    stored = _stored(collection, list(distinct))
-    missing = [id_ for id_ in distinct if id_ not in stored]
-    for start in range(0, len(missing), STORE_BATCH):
-        batch = missing[start : start + STORE_BATCH]
-        own = [distinct[id_] for id_ in batch]
-        collection.upsert(ids=batch, embeddings=embedder.embed(own), documents=own)
-        progress(len(stored) + start + len(batch), len(distinct))
-    stored |= _stored(collection, missing)
-    if len(stored) != len(distinct):
+def _completed(client: Any, texts: Sequence[str], embedder: Embedder, progress: Progress) -> Vectors:
+    """The texts' vectors in their order, after what was missing has been added. Raises CallFailed, RunStopped."""
+    collection = collection_of(client, "texts", embedder.identity)
+    places: dict[str, list[int]] = {}
+    for at, text in enumerate(texts):
+        places.setdefault(id_of(text), []).append(at)
+    matrix = _Matrix(len(texts), places)
+    matrix.fill(stored(collection, list(places)))
+    missing = [id_ for id_ in places if id_ not in matrix.filled]
+    already = len(matrix.filled)
+    for start in range(0, len(missing), embedder.batch):
+        batch = missing[start : start + embedder.batch]
+        _add(collection, [texts[places[id_][0]] for id_ in batch], embedder)
+        progress(already + start + len(batch), len(places))
+    matrix.fill(stored(collection, missing))
+    if len(matrix.filled) != len(places):
         raise RunStopped(
-            f"the index holds {len(stored):,} of {len(distinct):,} texts although all were written; "
+            f"the index holds {len(matrix.filled):,} of {len(places):,} texts although all were written; "
             f"remove its folder (or the server's collection {collection.name}) and resume"
         )
-    return np.stack([stored[id_] for id_ in ids])
+    assert matrix.vectors is not None
+    return matrix.vectors
 
 
-def _stored(collection: Any, ids: Sequence[str]) -> dict[str, Vectors]:
-    """The vectors that are there, by id."""
-    found: dict[str, Vectors] = {}
-    for start in range(0, len(ids), STORE_BATCH):
-        rows = collection.get(ids=list(ids[start : start + STORE_BATCH]), include=["embeddings"])
-        found.update(zip(rows["ids"], np.asarray(rows["embeddings"], dtype=np.float32), strict=True))
-    return found
+def _add(collection: Any, texts: Sequence[str], embedder: Embedder) -> None:
+    """Embed and write; what was embedded before a failure is written too, as it may have been paid for."""
+    failure = None
+    try:
+        vectors = embedder.embed(texts)
+    except Partly as partly:
+        failure = partly.failure
+        texts = list(partly.vectors)
+        vectors = np.stack(list(partly.vectors.values())) if texts else np.empty((0, 0), dtype=np.float32)
+    if texts:
+        collection.upsert(ids=[id_of(text) for text in texts], embeddings=vectors, documents=list(texts))
+    if failure is not None:
+        raise failure
 
 
-def _id(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+class _Matrix:
+    """The vectors of the texts in their order, filled as they come: no second copy of them is ever held."""
 
+    def __init__(self, n: int, places: Mapping[str, Sequence[int]]) -> None:
+        self.vectors: Vectors | None = None
+        self.filled: set[str] = set()
+        self._n = n
+        self._places = places
 
-def _name(embedder: Embedder) -> str:
-    return f"texts-{hashlib.sha256(embedder.identity.encode()).hexdigest()[:32]}"
+    def fill(self, rows: Iterable[tuple[str, Vectors, object]]) -> None:
+        for id_, vector, _ in rows:
+            if self.vectors is None:
+                self.vectors = np.empty((self._n, len(vector)), dtype=np.float32)
+            self.vectors[self._places[id_]] = vector
+            self.filled.add(id_)

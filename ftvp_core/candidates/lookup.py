@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
+from ftvp_core.candidates.filtering import filtered
 from ftvp_core.candidates.prompt import context_text
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.data.checks import without_leaks
@@ -35,7 +36,7 @@ def open_lookup(
     Random shots are drawn once, with `seed`, for all examples: they are part of the prompt, so a provider can
     cache them. Training rows that stand in the eval set are never shown.
     """
-    passages = _passages(candidate.retrieval, knowledge, index_of)
+    passages = _passages(candidate.retrieval, where, knowledge, index_of)
     k = candidate.shots.k if candidate.shots else 0
     if candidate.shots is None or k == 0 or train_set is None:
         return lambda examples: [Given(found) for found in passages(examples)]
@@ -70,7 +71,7 @@ def shot_pool(train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:
 
 
 def _passages(
-    retrieval: RetrievalSpec | None, knowledge: Knowledge | None, index_of: IndexOf
+    retrieval: RetrievalSpec | None, where: str, knowledge: Knowledge | None, index_of: IndexOf
 ) -> Callable[[Sequence[Example]], list[tuple[Passage, ...]]]:
     if retrieval is None or knowledge is None:
         return lambda examples: [() for _ in examples]
@@ -78,11 +79,12 @@ def _passages(
     if retrieval.oracle:
         gold = golden(knowledge)
         return lambda examples: [within(gold(example)[: retrieval.top_k], most) for example in examples]
-    index = index_of([passage.text for passage in knowledge.passages], retrieval)
+    searched = filtered(knowledge, retrieval.filter, where)
+    index = index_of([passage.text for passage in searched], retrieval)
 
     def retrieve(examples: Sequence[Example]) -> list[tuple[Passage, ...]]:
         found = index.query([example.input for example in examples], retrieval.top_k)
-        return [within([knowledge.passages[at] for at in positions], most) for positions in found]
+        return [within([searched[at] for at in positions], most) for positions in found]
 
     return retrieve
 

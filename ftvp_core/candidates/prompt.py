@@ -91,6 +91,7 @@ def renderer(candidate: Candidate, where: str, eval_set: ExampleSet) -> Render:
             stream=sampling.stream,
             output_schema=candidate.output_schema,
             passages=given.passages,
+            shots=given.shots,
         )
 
     return render

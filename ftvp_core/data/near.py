@@ -11,7 +11,7 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, product
+from itertools import accumulate
 from zlib import crc32
 
 #: Texts with fewer units aren't near unless all their units are equal: a word of three changes what is asked.
@@ -171,18 +171,14 @@ def _keys(one: str) -> list[int]:
     width = _width(units)
     if (LEAST_UNITS - 1) * width <= len(units) <= SHORT_UP_TO * width:
         ends = list(accumulate((len(unit.encode()) + 1 for unit in units), initial=len(whole) - len(body.encode())))
-        for start, size in product(range(len(units)), range(1, width + 1)):
-            if start + size <= len(units):
-                keys.add(_without(whole, ends[start], ends[start + size]))
+        for size in range(1, width + 1):
+            spans = zip(ends, ends[size:], strict=False)  # the text without each; no space is left at its end
+            keys.update(
+                crc32(whole[:start] + whole[end:] if end <= len(whole) else whole[: start - 1]) for start, end in spans
+            )
     if LONG_FROM * width <= len(units) <= MOST_UNITS:
         keys.update(_bands(one))
     return sorted(keys)
-
-
-def _without(whole: bytes, start: int, end: int) -> int:
-    """The key of a text without its bytes from `start` to `end`; a space that is left at its end doesn't count."""
-    rest = whole[:start] + whole[end:]
-    return crc32(rest.rstrip(b" "))
 
 
 def _bands(one: str) -> Iterator[int]:
@@ -191,13 +187,16 @@ def _bands(one: str) -> Iterator[int]:
     numbers, _, body = one.partition("\0")
     minhash = RMinHash(num_perm=BANDS * ROWS_PER_BAND, seed=0)
     minhash.update([body[at : at + SHINGLE] for at in range(len(body) - SHINGLE + 1)])
-    digest = minhash.digest()
-    for start in range(0, BANDS * ROWS_PER_BAND, ROWS_PER_BAND):
-        yield crc32(repr((numbers, start, *digest[start : start + ROWS_PER_BAND])).encode())
+    hashes = memoryview(array("Q", minhash.digest())).cast("B")
+    size = len(hashes) // BANDS
+    for band in range(BANDS):
+        yield crc32(hashes[band * size : (band + 1) * size], crc32(f"{numbers} {band}".encode()))
 
 
 def _width(units: Sequence[str]) -> int:
     """Units that about one word takes: two characters where words aren't spaced."""
+    if all(map(str.isascii, units)):
+        return 1
     unspaced = sum(any(low <= ord(unit[0]) <= high for low, high in _UNSPACED) for unit in units if unit)
     return 2 if 2 * unspaced > len(units) else 1
 

@@ -3,23 +3,29 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ftvp_core.candidates.lookup import IndexOf, Lookup, open_lookup
 from ftvp_core.candidates.ranking import Index
-from ftvp_core.errors import FtvpError, RunStopped, StoreFailed
+from ftvp_core.candidates.remote import RemoteOf
+from ftvp_core.candidates.reranking import Reranked, open_cross_encoder
+from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
+from ftvp_core.runs.calls import Calls
 from ftvp_core.runs.plan import Plan, floor_rows, stored_plan
 from ftvp_core.runs.runner import Ended, Runner
+from ftvp_core.runs.searching import Searching
 from ftvp_core.runs.underway import Opened
 from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.training.lora import Watched
+from ftvp_core.types import Example, Given
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +58,15 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         store.settle_lost_attempts(run_id)
         row = store.run(run_id)
         plan = stored_plan(store, row)
-        opened = Opening(plan, store, run_id, watch).all()
-        watch.begin("answering")
-        in_flight = concurrency or plan.spec.run.concurrency
-        runner = Runner(plan, opened, store, row, watch, in_flight)
-        return asyncio.run(runner.run())
+        with asyncio.Runner() as loop:
+            calls = Calls(store, row, watch, concurrency or plan.spec.run.concurrency, loop)
+            searching = Searching(plan, calls)
+            try:
+                opened = Opening(plan, store, run_id, watch, searching).all()
+                watch.begin("answering")
+                return loop.run(Runner(plan, opened, store, row, watch, calls).run())
+            finally:
+                loop.run(searching.close())
     except KeyboardInterrupt:
         cause = "cancelled"
     except FtvpError as error:
@@ -74,14 +84,16 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
 class Opening:
     """Gets what a plan's arms need and what takes time: indexes, tuned adapters, loaded models."""
 
-    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch) -> None:
+    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch, searching: Searching) -> None:
         self._plan = plan
         self._store = store
         self._run_id = run_id
         self._watch = watch
         self._folder = Path(store.run(run_id).folder)
         self._adapters: dict[int, Path] = {}
-        self._index_of = index_of(watch, self._folder)
+        self._searching = searching
+        self._index_of = index_of(watch, self._folder, searching.embedder)
+        self._cross_encoder = cache(partial(open_cross_encoder, folder=self._folder))
 
     def all(self) -> Opened:
         self._watch.begin("indexing")
@@ -90,14 +102,36 @@ class Opening:
             if arm.candidate.tune is not None and arm.adapter_of is None:
                 self._watch.begin(f"training {arm.candidate.name}")
                 self._adapters[at] = self._tuned(at, lookups[at])
-        return Opened(lookups, self._opener())
+        return Opened(lookups, self._opener(), self._searching.usd)
 
     def _lookup(self, at: int) -> Lookup:
         candidate, sources = self._plan.arms[at].candidate, self._plan.sources
         where, seed = f"candidate {candidate.name}", self._plan.spec.run.seed
-        return open_lookup(
-            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, self._index_of
-        )
+        index_of = partial(self._ranked_index, at)
+        try:
+            return open_lookup(candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of)
+        except CallFailed as failure:
+            return self._unopened(at, failure)
+
+    def _unopened(self, at: int, failure: CallFailed) -> Lookup:
+        """A server that its search needs doesn't embed the passages: the arm's rows stay unfinished, others go on."""
+        name = self._plan.arms[at].candidate.name
+        cause = CallFailed(str(failure), outcome=failure.outcome, stops=failure.stops or "model")
+        self._searching.leave_out(name, cause)
+
+        def refuse(examples: Sequence[Example]) -> list[Given]:
+            raise cause
+
+        return refuse
+
+    def _ranked_index(self, at: int, texts: Sequence[str], retrieval: RetrievalSpec) -> Index:
+        """The index of an arm, with its re-ranking."""
+        index = self._index_of(texts, retrieval)
+        if retrieval.rerank is None:
+            return index
+        if self._plan.arms[at].reranks:
+            return Reranked(index, texts, partial(self._searching.rank, at))
+        return Reranked(index, texts, self._cross_encoder(retrieval.rerank).rank)
 
     def _tuned(self, at: int, lookup: Lookup) -> Path:
         from ftvp_core.training.lora import tuned_adapter
@@ -128,12 +162,17 @@ class Opening:
         return open_local
 
 
-def index_of(watch: Watched, folder: Path) -> IndexOf:
+def index_of(watch: Watched, folder: Path, remote_of: RemoteOf | None = None) -> IndexOf:
     """Builds or opens indexes in the store's home, watched; candidates that search alike share one.
 
     `folder` is the comparison file's: an embedder's path is relative to it.
     """
     opened: dict[tuple[tuple[str, ...], str, str], Index] = {}
+
+    def progress(done: int, total: int) -> None:
+        watch.progress(done, total)
+        if watch.cancelled():
+            raise RunStopped("cancelled")
 
     def index(texts: Sequence[str], retrieval: RetrievalSpec) -> Index:
         from ftvp_core.candidates.index import open_index
@@ -142,7 +181,7 @@ def index_of(watch: Watched, folder: Path) -> IndexOf:
             raise RunStopped("cancelled")
         key = (tuple(texts), retrieval.mode, retrieval.embedder)
         if key not in opened:
-            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, watch.progress)
+            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, progress, remote_of)
         return opened[key]
 
     return index

@@ -34,6 +34,18 @@ class ArmProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """One batch at its provider: its state in the provider's words, and how many of its requests have ended."""
+
+    model: str
+    state: str
+    requests: int
+    completed: int
+    failed: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgress:
     """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it.
 
@@ -54,6 +66,7 @@ class RunProgress:
     arms: Sequence[ArmProgress]
     stopped: Sequence[str]
     losses: dict[str, list[tuple[int, float]]]
+    batches: Sequence[BatchProgress] = ()
 
     @property
     def is_live(self) -> bool:
@@ -98,7 +111,16 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         arms=arms,
         stopped=said.get("stopped", ()) if works else (),
         losses=losses,
+        batches=_batches(store, run_id),
     )
+
+
+def _batches(store: Store, run_id: str) -> list[BatchProgress]:
+    return [
+        BatchProgress(one.model, one.state.replace("_", " "), one.requests, one.completed, one.failed, not one.settled)
+        for one in store.batches(run_id)
+        if one.requests
+    ]
 
 
 def _phase(run: RunRow) -> str:

@@ -24,6 +24,7 @@ class Watch:
         self._show = show
         self._progress: dict[str, Any] = {}
         self._changing = threading.Lock()
+        self._lag_s: float | None = None
         self._asked = Asked(cancel=False, pause=False)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
@@ -62,6 +63,10 @@ class Watch:
         with self._changing:
             self._progress["stopped"] = list(causes)
 
+    def lagging(self, lag_s: float | None) -> None:
+        """The event loop's lag so far: kept with each beat, so that a kill doesn't lose it."""
+        self._lag_s = lag_s
+
     def _beats(self) -> None:
         while True:
             try:
@@ -77,7 +82,7 @@ class Watch:
     def _beat(self) -> None:
         with self._changing:
             said = dict(self._progress)
-        asked = self._store.beat(self._run_id, said)
+        asked = self._store.beat(self._run_id, said, self._lag_s)
         if self._asked.pause and not asked.pause:  # the rate is of the time that it worked
             with self._changing:
                 self._progress |= {"since": time.time(), "done_before": self._progress.get("done")}

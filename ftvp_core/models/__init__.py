@@ -5,7 +5,7 @@ answers batches (`LocalModel`). Both raise CallFailed where there is no answer.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ftvp_core.types import Answer, Request
 
@@ -33,6 +33,19 @@ class LocalModel(Protocol):
     #: Which hour its time is priced by.
     on_gpu: bool
 
+    @property
+    def group(self) -> "Group | None":
+        """Those who can answer in one batch with it; None: nobody."""
+        ...
+
     def answer_batch(self, requests: Sequence[Request]) -> Sequence[Answer | str]:
         """An answer a request, in order; a text is the cause why there is none."""
+        ...
+
+
+class Group(Protocol):
+    """Local models that answer in one batch: those of one base."""
+
+    def answer(self, asked: Sequence[tuple[Any, Request]]) -> Sequence[Answer | str]:
+        """Requests, each of one of its models; otherwise as `LocalModel.answer_batch`."""
         ...

@@ -17,6 +17,7 @@ class Floor:
 
     batch_size = 512
     on_gpu = False
+    group = None
     works = True
 
     def __init__(self, kind: Literal["tfidf-svm", "nearest"], train: Sequence[Example], seed: int) -> None:

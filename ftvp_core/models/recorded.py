@@ -17,6 +17,7 @@ class Recorded:
 
     batch_size = 4096
     on_gpu = False
+    group = None
     works = False
 
     def __init__(self, answers: Mapping[str, Answer], sha256: str) -> None:

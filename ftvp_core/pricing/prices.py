@@ -4,7 +4,8 @@ In this order: the comparison file's own prices, our dated table, genai-prices' 
 none of them is unpriced: its cost is unknown, not 0.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import resources
 from typing import Protocol
@@ -16,6 +17,7 @@ from ftvp_core.types import Usage
 
 MILLION = Decimal(1_000_000)
 HOUR_S = Decimal(3600)
+_ANY = Usage(1000, 0, 1000)
 
 
 class Pricer(Protocol):
@@ -50,6 +52,7 @@ class Dated:
     provider: str
     model: str
     source: str
+    context: Mapping[str, str] | None = None
 
     def cost(self, usage: Usage) -> Decimal | None:
         from genai_prices import Usage as Tokens
@@ -58,17 +61,48 @@ class Dated:
         if usage.input is None or usage.output is None:
             return None
         tokens = Tokens(input_tokens=usage.input, cache_read_tokens=usage.cached_input or 0, output_tokens=usage.output)
-        return calc_price(tokens, self.model, provider_id=self.provider).total_price
+        context = dict(self.context) if self.context else None
+        return calc_price(tokens, self.model, provider_id=self.provider, price_context=context).total_price
+
+
+@dataclass(frozen=True, slots=True)
+class Halved:
+    """What a batch's request costs: half of what the same request costs alone."""
+
+    plain: Pricer
+
+    @property
+    def source(self) -> str:
+        return f"half of {self.plain.source}: batch"
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        cost = self.plain.cost(usage)
+        return None if cost is None else cost / 2
 
 
 def pricer(candidate: Candidate, spec: Spec) -> Pricer | None:
-    """The price of a candidate's tokens; None: unpriced."""
+    """The price of a candidate's tokens; None: unpriced. Half of it where its provider takes batches."""
     if candidate.model is None or candidate.provider == "local":
         return None
-    own = spec.prices.of(candidate.model)
+    plain = price_of(candidate.model, spec)
+    return plain if plain is None or not spec.is_batched(candidate) else _in_batch(plain)
+
+
+def _in_batch(plain: Pricer) -> Pricer:
+    """genai-prices' own batch price where it has one: what a cache had already isn't always cheaper in a batch."""
+    if isinstance(plain, Dated):
+        batch = replace(plain, source=f"{plain.source}: batch", context={"processing": "batch"})
+        if batch.cost(_ANY) != plain.cost(_ANY):
+            return batch
+    return Halved(plain)
+
+
+def price_of(named: str, spec: Spec) -> Pricer | None:
+    """The price of a server's model, `provider/model`; None: unpriced."""
+    own = spec.prices.of(named)
     if own is not None:
         return PerToken(own, "the comparison file")
-    provider, model = candidate.provider or "", candidate.model_name
+    provider, _, model = named.partition("/")
     for row in _table():
         if row["provider"] == provider and (model == row["model"] or model.startswith(f"{row['model']}:")):
             price = TokenPrice(input=row["input"], cached_input=row["cached_input"], output=row["output"])

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from ftvp_core.analysis.retrieval import diagnosis, is_gold
 from ftvp_core.candidates.prompt import renderer
+from ftvp_core.data.examples import from_json
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
 from ftvp_core.types import DIAGNOSES, Diagnosis, Example, Given, Message, Passage
@@ -20,10 +21,11 @@ KINDS: tuple[Kind, ...] = ("first", "second", "neither")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A candidate's first answer to an example. `passages` are ids, the best first."""
+    """A candidate's first answer to an example. `passages` are ids, the best first; `shots` too, each with its own."""
 
     output: str
     passages: tuple[str, ...] = ()
+    shots: tuple[tuple[str, tuple[str, ...]], ...] = ()
     diagnosis: Diagnosis | None = None
 
 
@@ -73,21 +75,43 @@ def stored_passages(store: Store, key: str) -> Mapping[str, Passage]:
     return {one["id"]: Passage(**one) for one in json.loads(store.body(key))["passages"]}
 
 
+def stored_rows(store: Store, key: str) -> Mapping[str, Example]:
+    """A stored training set's rows by id."""
+    return {one.id: one for one in from_json(store.body(key)).examples}
+
+
 def in_prompt(stored: Mapping[str, Passage], example: Example, answered: Answered) -> list[tuple[Passage, bool]]:
     """The passages of an answer's prompt, the best first, each with whether gold names it."""
     return [(stored[id_], is_gold(id_, example.gold)) for id_ in answered.passages]
 
 
-def as_sent(report: Report, name: str, example: Example, passages: Sequence[Passage]) -> tuple[Message, ...]:
-    """The prompt of a candidate that asks a model, but for its shots; nothing for one that asks none."""
+def as_sent(
+    report: Report,
+    name: str,
+    example: Example,
+    answered: Answered,
+    stored: Mapping[str, Passage],
+    rows: Mapping[str, Example],
+) -> tuple[Message, ...]:
+    """The prompt of a candidate that asks a model; nothing for one that asks none.
+
+    `stored` are the knowledge's passages and `rows` the training rows, by id.
+    """
     candidate = report.spec.by_name(name)
     if candidate.model is None:
         return ()
-    return renderer(candidate, f"candidate {name}", report.eval_set)(example, Given(tuple(passages))).messages
+
+    def texts(ids: Sequence[str]) -> tuple[Passage, ...]:
+        return tuple(stored[id_] for id_ in ids)
+
+    shots = tuple((rows[id_], texts(passages)) for id_, passages in answered.shots)
+    given = Given(texts(answered.passages), shots)
+    return renderer(candidate, f"candidate {name}", report.eval_set)(example, given).messages
 
 
 def _answered(report: Report, row: Row[Any]) -> Answered:
-    return Answered(row.output or "", tuple(row.passages or ()), _diagnosis(report, row))
+    shots = tuple((id_, tuple(passages)) for id_, passages in row.shots or ())
+    return Answered(row.output or "", tuple(row.passages or ()), shots, _diagnosis(report, row))
 
 
 def _diagnosis(report: Report, row: Row[Any]) -> Diagnosis | None:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from ftvp_core.types import CandidateFigures, Interval
+from ftvp_core.types import CandidateFigures, Interval, Spread
 
 UNKNOWN = "–"
 
@@ -35,6 +35,15 @@ def ends(interval: Interval) -> str:
     """An interval of points: `−1 to 4`."""
     low, high = (f"{100 * bound:.1f}".replace("-", "−") for bound in (interval.low, interval.high))
     return f"{low} to {high}"
+
+
+def spread(found: Spread | None) -> str | None:
+    """`68–72 % (SD 1.6 points), 8 % of examples flip`."""
+    if found is None:
+        return None
+    sd = f" (SD {100 * found.sd:.1f} points)" if found.sd is not None else ""
+    flips = f", {percent(found.flipped)} of examples flip" if found.flipped is not None else ""
+    return f"{100 * found.min:.0f}–{100 * found.max:.0f} %{sd}{flips}"
 
 
 def dollars(value: Decimal | float | None) -> str:

@@ -118,7 +118,7 @@ def table(report: Report) -> str:
     rows = [
         (
             f"{'→ ' if one.name == chosen else '  '}{one.name}", one.method, figures.accuracy(one),
-            figures.seconds(one.latency_s.p50 if one.latency_s else None),
+            _batch_or(one, figures.seconds(one.latency_s.p50 if one.latency_s else None)),
             figures.seconds(one.latency_s.p95 if one.latency_s else None),
             figures.dollars(one.cost_per_1k_usd), one.attempts, one.n_failed, one.n_ungraded,
         )
@@ -130,6 +130,10 @@ def table(report: Report) -> str:
         rows, headers, colalign=right, disable_numparse=True, tablefmt="simple", preserve_whitespace=True
     )
     return text
+
+
+def _batch_or(one: CandidateFigures, said: str) -> str:
+    return "batch" if one.batch and one.latency_s is None else said
 
 
 def _candidate(one: CandidateFigures) -> dict[str, Any]:
@@ -189,7 +193,7 @@ def _bounds(interval: Interval | dict[str, float] | None) -> list[float] | None:
 def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     parts = {"interval": ("low", "high"), "latency_s": ("p50", "p95", "p99"), "ttft_s": ("p50", "p95")}
     for key, value in keys.items():
-        if key == "retrieval":
+        if key in {"retrieval", "spread"}:  # the JSON report has them
             continue
         if key in parts or isinstance(value, dict):
             inside = (

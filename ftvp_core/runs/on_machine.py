@@ -1,17 +1,21 @@
-"""This machine's candidates: batches, one candidate after another; then each one's latency, at batch 1."""
+"""This machine's candidates: batches, one candidate after another; then each one's latency, at batch 1.
+
+Where one candidate's last rows leave a batch part empty, the next one's of the same group fill it.
+"""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 
 from ftvp_core.models import LocalModel
 from ftvp_core.pricing.prices import machine_cost
-from ftvp_core.runs.result_rows import answered, failed
+from ftvp_core.runs.result_rows import answered, failed, unsearched
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
+from ftvp_core.types import Answer
 
 #: A local model's latency: calls at batch 1, after a warm-up.
 PROBE_N, PROBE_WARM_UP = 20, 3
@@ -19,29 +23,48 @@ PROBE_N, PROBE_WARM_UP = 20, 3
 
 async def run_on_machine(run: Underway) -> None:
     """All of this machine's arms, to their end."""
-    for at in run.arms:
-        if run.plan.arms[at].is_remote:
-            continue
-        units = run.units([at])
-        first = next(units, None)
-        if first is None:
-            continue
-        model = await asyncio.to_thread(run.opened.open_local, at)
-        batch = [first, *islice(units, model.batch_size - 1)]
-        while batch:
+    for models in await asyncio.to_thread(_opened, run):
+        units = chain.from_iterable(run.units([at]) for at in models)
+        size = next(iter(models.values())).batch_size
+        while batch := list(islice(units, size)):
             await run.going.wait()
-            await _run_batch(run, model, await asyncio.to_thread(run.works, batch))
-            batch = list(islice(units, model.batch_size))
-        if model.works and not run.plan.arms[at].is_side:
-            latency_s = await asyncio.to_thread(_probe, run, model, at)
-            run.store.keep_probe(run.row.id, at, latency_s)
+            works, known = unsearched(await asyncio.to_thread(run.works, batch))
+            if known:
+                await run.ledger.write(*known)
+                run.count(len(known))
+            if works:
+                await _run_batch(run, models, works)
+        for at, model in models.items():
+            if model.works and not run.plan.arms[at].is_side:
+                latency_s = await asyncio.to_thread(_probe, run, model, at)
+                if latency_s:
+                    run.store.keep_probe(run.row.id, at, latency_s)
 
 
-async def _run_batch(run: Underway, model: LocalModel, batch: Sequence[Work]) -> None:
+def _opened(run: Underway) -> list[dict[int, LocalModel]]:
+    """The models of the unfinished arms, by position; those of a group together. What is beside comes last."""
+    groups: dict[tuple[bool, object], dict[int, LocalModel]] = {}
+    for at in run.arms:
+        if run.plan.arms[at].is_remote or next(run.units([at]), None) is None:
+            continue
+        model = run.opened.open_local(at)
+        groups.setdefault((run.plan.arms[at].is_side, model.group or at), {})[at] = model
+    return list(groups.values())
+
+
+def _answers(models: dict[int, LocalModel], batch: Sequence[Work]) -> Sequence[Answer | str]:
+    first = models[batch[0].unit.arm]
+    if first.group is None:
+        return first.answer_batch([work.request for work in batch])
+    return first.group.answer([(models[work.unit.arm], work.request) for work in batch])
+
+
+async def _run_batch(run: Underway, models: dict[int, LocalModel], batch: Sequence[Work]) -> None:
     intents = [Intent(work.unit, run.next_attempt(work.unit), Decimal(0), time.time()) for work in batch]
+    model = models[batch[0].unit.arm]  # the others of a group are alike in what is asked here
     if model.works:
         await run.ledger.write(*intents)
-    answers = await asyncio.to_thread(model.answer_batch, [work.request for work in batch])
+    answers = await asyncio.to_thread(_answers, models, batch)
     prices = run.plan.spec.prices
     per_hour = prices.gpu_hour if model.on_gpu else prices.machine_hour
     entries: list[Outcome | ResultRow] = []
@@ -66,7 +89,8 @@ def _probe(run: Underway, model: LocalModel, arm: int) -> list[float]:
     latency_s = []
     n = len(run.plan.arms[arm].examples)
     units = [Unit(arm, at % n, 0) for at in range(PROBE_WARM_UP + PROBE_N)]
-    for work in run.works(units):
+    works, _ = unsearched(run.works(units))
+    for work in works:
         started = time.perf_counter()
         model.answer_batch([work.request])
         latency_s.append(time.perf_counter() - started)

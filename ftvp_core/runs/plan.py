@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ftvp_core import grading
-from ftvp_core.candidates.embedders import check_embedder
+from ftvp_core.candidates.embedders import check_local_model
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import Render, as_json, fields, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
@@ -21,7 +21,10 @@ from ftvp_core.models import RemoteModel
 from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import Pricer, pricer, reserve
+from ftvp_core.runs.searches import Search, Searched, foreseen, searches
 from ftvp_core.spec import (
+    DEFAULT,
+    OPENAI,
     Candidate,
     KnowledgeSpec,
     ProviderSpec,
@@ -33,7 +36,7 @@ from ftvp_core.spec import (
     parse,
 )
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.tokens import counter
+from ftvp_core.tokens import ESTIMATE, counter
 from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Request
 
 ReadTable = Callable[[Path, str | None], Table]
@@ -71,6 +74,17 @@ class Arm:
     is_side: bool = False
     adapter_of: int | None = None
     graders: grading.Graders | None = None
+    is_batched: bool = False
+    embeds: Search | None = None  # who embeds its passages and questions, if a server does
+    reranks: Search | None = None
+
+    @property
+    def model(self) -> str | None:
+        return self.candidate.model
+
+    @property
+    def provider(self) -> str | None:
+        return self.candidate.provider
 
     @property
     def is_remote(self) -> bool:
@@ -88,18 +102,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run may take at the most. `counted_by` says how the tokens were counted."""
+    """What a run may take at the most. `counted_by` says how the tokens were counted; `batched` are calls in batches."""
 
     calls: int
     input_tokens: int
     counted_by: str
     most_usd: Decimal | None
     concurrency: int
+    batched: int = 0
 
     @property
     def seconds(self) -> float:
-        """How long the calls take if each takes one second: no provider tells beforehand."""
-        return self.calls / self.concurrency
+        """How long the calls take if each takes one second: no provider tells beforehand. A batch takes up to a day."""
+        return (self.calls - self.batched) / self.concurrency
 
 
 def read_sources(
@@ -130,7 +145,8 @@ def read_sources(
         if candidate.provider == "local":
             check_folders(candidate.model_name, candidate.adapter, folder)
         if candidate.retrieval:
-            check_embedder(candidate.retrieval.embedder, f"candidate {candidate.name}", folder)
+            for model in {candidate.retrieval.embedder, candidate.retrieval.rerank or DEFAULT}:
+                check_local_model(model, folder)
     forgetting_set = None
     if spec.forgetting_set:
         other = spec.forgetting_set
@@ -151,14 +167,28 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         _check_supported(candidate, where)
         _check_training_rows(candidate, where, sources)
         if candidate.provider and candidate.provider != "local":
-            provider = _provider(candidate, spec)
-            api_key(provider, where)
-            if provider.batch:
-                raise UserError(where, "providers: batch isn't built yet in this version", "leave it out")
+            api_key(provider_of(candidate, spec), where)
+            if spec.is_batched(candidate) and candidate.sampling.stream:
+                raise UserError(where, "found sampling.stream; a batch can't stream", "leave out one of the two")
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
-        arms.append(Arm(candidate, sources.eval_set.examples, render, pricer(candidate, spec), planned))
+        embeds, reranks = searches(candidate.retrieval, spec)
+        for search in (embeds, reranks):
+            if search:
+                api_key(provider_named(search.provider, spec), where)
+        arms.append(
+            Arm(
+                candidate,
+                sources.eval_set.examples,
+                render,
+                pricer(candidate, spec),
+                planned,
+                is_batched=spec.is_batched(candidate),
+                embeds=embeds,
+                reranks=reranks,
+            )
+        )
     arms += _forgetting_arms(arms, spec, sources)
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
@@ -167,7 +197,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
 
 def estimate(plan: Plan) -> Estimate:
     """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
-    calls = tokens = 0
+    calls = tokens = batched = 0
     most: Decimal | None = Decimal(0)
     repeats = plan.spec.run.repeats
     methods: set[str] = set()
@@ -180,12 +210,30 @@ def estimate(plan: Plan) -> Estimate:
             request = arm.render(example, arm.planned)
             prompt = as_json(request.messages)
             calls += repeats
+            batched += repeats * arm.is_batched
             tokens += repeats * counted.count(prompt)
             if arm.price is None:
                 most = None
             elif most is not None:
                 most += repeats * reserve(arm.price, prompt, request.max_tokens)
-    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency)
+    passages = [passage.text for passage in plan.sources.knowledge.passages] if plan.sources.knowledge else []
+    for search, texts in foreseen([_searched(plan, arm) for arm in plan.arms], passages):
+        methods.add(ESTIMATE.method)
+        calls += 1
+        tokens += sum(map(ESTIMATE.count, texts))
+        most = None if most is None or search.price is None else most + search.most(texts)
+    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched)
+
+
+def _searched(plan: Plan, arm: Arm) -> Searched:
+    """An arm's search with all that it may be asked: its examples, and shots or training rows that it retrieves for."""
+    candidate, train = arm.candidate, plan.sources.train_set
+    questions = [example.input for example in arm.examples]
+    if candidate.tune or (candidate.shots and candidate.shots.select == "nearest"):
+        questions += [example.input for example in train.examples] if train else []
+    else:
+        questions += [shot.input for shot, _ in arm.planned.shots]
+    return Searched(candidate.retrieval, arm.embeds, arm.reranks, questions)
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
@@ -251,7 +299,7 @@ def open_remote(arm: Arm, spec: Spec) -> RemoteModel:
     """The arm's server. Call it inside the event loop that will use it."""
     from ftvp_core.models.openai_compatible import OpenAICompatible
 
-    provider = _provider(arm.candidate, spec)
+    provider = provider_of(arm.candidate, spec)
     return OpenAICompatible(
         provider.base_url, arm.candidate.model_name, api_key(provider, f"candidate {arm.candidate.name}")
     )
@@ -290,38 +338,40 @@ def cache_key(identity: str, request: Request, repeat: int) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _provider(candidate: Candidate, spec: Spec) -> ProviderSpec:
-    name = candidate.provider or ""
+def provider_of(candidate: Candidate, spec: Spec) -> ProviderSpec:
+    return provider_named(candidate.provider or "", spec)
+
+
+def provider_named(name: str, spec: Spec) -> ProviderSpec:
+    """Where a provider's server is; OpenAI's own needs no entry."""
     if name == "openai" and name not in spec.providers:
-        return ProviderSpec(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+        return OPENAI
     return spec.providers[name]
 
 
 def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
     """A limit is given exactly when prices are known. Local work is priced for comparison, not limited."""
     for arm in arms:
-        if not arm.is_remote:
-            continue
         where = f"candidate {arm.candidate.name}"
-        if arm.price is not None and limit_usd is None:
-            raise UserError(
-                where,
-                f"{arm.candidate.model} is priced and there is no cost limit",
-                "set run.max_cost_usd or --max-cost",
-            )
-        if arm.price is None and limit_usd is not None:
-            raise UserError(
-                where,
-                f"there is a cost limit and {arm.candidate.model} has no price",
-                f"add prices.{arm.candidate.model}: {{input: …, output: …}}",
-            )
+        sent = [(arm.candidate.model, arm.price)] if arm.is_remote else []
+        sent += [(search.model, search.price) for search in (arm.embeds, arm.reranks) if search]
+        for model, price in sent:
+            if price is not None and limit_usd is None:
+                raise UserError(
+                    where, f"{model} is priced and there is no cost limit", "set run.max_cost_usd or --max-cost"
+                )
+            if price is None and limit_usd is not None:
+                raise UserError(
+                    where,
+                    f"there is a cost limit and {model} has no price",
+                    f"add prices.{model}: {{input: …, output: …}}",
+                )
 
 
 def _check_supported(candidate: Candidate, where: str) -> None:
     """What the file may say and this version can't do yet is refused, never left out silently."""
-    retrieval, tune = candidate.retrieval, candidate.tune
+    tune = candidate.tune
     missing = {
-        "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
         "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
         "tune.method": tune is not None and tune.method != "lora",
     }
@@ -392,12 +442,21 @@ def _forgetting_arms(arms: Sequence[Arm], spec: Spec, sources: Sources) -> list[
         trained = names.index(side.tuned) if side.tuned is not None else None
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
-        price = pricer(candidate, spec)
+        embeds, reranks = searches(candidate.retrieval, spec)
         found.append(
             Arm(
-                candidate, asked.examples, render, price, planned, is_side=True, adapter_of=trained, graders=graders
+                candidate,
+                asked.examples,
+                render,
+                pricer(candidate, spec),
+                planned,
+                is_side=True,
+                adapter_of=trained,
+                graders=graders,
+                embeds=embeds,
+                reranks=reranks,
             )
-        )  # fmt: skip
+        )
     return found
 
 

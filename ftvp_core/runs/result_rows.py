@@ -1,25 +1,35 @@
 """The rows of results: an answer with its grade, or what failed, in one shape."""
 
 import time
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from ftvp_core.errors import CallFailed
-from ftvp_core.runs.plan import Arm, Plan
+from ftvp_core.pricing.prices import Pricer
+from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow
-from ftvp_core.types import Answer, Usage
+from ftvp_core.types import Answer, Passage, Usage
+
+
+class Priced(Protocol):
+    """What is billed by a price, or by none that is known."""
+
+    @property
+    def price(self) -> Pricer | None: ...
+
 
 _EMPTY: ResultRow = dict.fromkeys(
     (
         "output", "error", "finish_reason", "grade", "ungraded", "latency_s", "ttft_s", "input_tokens",
-        "cached_tokens", "output_tokens", "request_usd", "passages",
+        "cached_tokens", "output_tokens", "request_usd", "passages", "shots",
     )
 )  # fmt: skip
 
 
 def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> ResultRow:
-    """An answer, graded."""
+    """An answer, graded. `cost` is its own: what its search costs is added."""
     arm = plan.arms[work.unit.arm]
     grade = (arm.graders or plan.graders).grade(answer.output, arm.examples[work.unit.example])
     return _row(work) | {
@@ -32,21 +42,37 @@ def answered(plan: Plan, work: Work, answer: Answer, cost: Decimal | None) -> Re
         "input_tokens": answer.usage.input,
         "cached_tokens": answer.usage.cached_input,
         "output_tokens": answer.usage.output,
-        "request_usd": cost,
-        "passages": [passage.id for passage in work.request.passages] or None,
+        "request_usd": None if cost is None or work.searched_usd is None else cost + work.searched_usd,
+        "passages": _ids(work.request.passages) or None,
+        "shots": [[shot.id, _ids(passages)] for shot, passages in work.request.shots] or None,
     }
+
+
+def unsearched(works: Sequence[Work]) -> tuple[list[Work], list[ResultRow]]:
+    """Those to be asked; and, of those whose search failed, the rows. Where it only stopped, they stay unfinished."""
+    able = [work for work in works if work.failure is None]
+    rows = [
+        failed(work, f"its search failed: {work.failure}", transient=work.failure.retry)
+        for work in works
+        if work.failure is not None and work.failure.stops is None
+    ]
+    return able, rows
 
 
 def failed(work: Work, cause: str, *, transient: bool) -> ResultRow:
     return _row(work) | {"error": cause, "transient": transient, "cache_key": None}
 
 
-def failed_outcome(intent: Intent, failure: CallFailed, arm: Arm) -> Outcome:
+def failed_outcome(intent: Intent, failure: CallFailed, of: Priced) -> Outcome:
     """A refused or unsent attempt costs nothing; of any other the cost is unknown, unless its usage came."""
     usage: Usage = getattr(failure, "usage", Usage())
-    cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else arm.price.cost(usage) if arm.price else None
+    cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else of.price.cost(usage) if of.price else None
     state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
     return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
+
+
+def _ids(passages: Sequence[Passage]) -> list[str]:
+    return [passage.id for passage in passages]
 
 
 def _row(work: Work) -> dict[str, Any]:

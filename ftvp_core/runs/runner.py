@@ -1,7 +1,8 @@
 """Runs a plan: every (candidate, example, repeat) once, every attempt in the ledger before it is sent.
 
 This machine's candidates go first, alone, so that their work doesn't disturb a server's latency; then the
-servers', interleaved example by example, so that a provider's slow hour doesn't fall on one candidate.
+servers', interleaved example by example, so that a provider's slow hour doesn't fall on one candidate. Batches, which
+have no latency, are made at the start and looked at beside both.
 
 A row that used up its tries is failed. A provider that can't answer at all (key, quota, down) is stopped: its
 rows stay unfinished, and a resume goes on with them.
@@ -9,17 +10,18 @@ rows stay unfinished, and a resume goes on with them.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from ftvp_core.errors import RunStopped
+from ftvp_core.errors import LeaseLost, RunStopped, StoreFailed
+from ftvp_core.runs.calls import Calls
+from ftvp_core.runs.in_batches import InBatches
 from ftvp_core.runs.on_machine import run_on_machine
 from ftvp_core.runs.on_servers import OnServers
 from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.underway import Opened, Underway, Watching
 from ftvp_core.store.store import RunRow, Store
-
-ASK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +42,49 @@ class Runner:
     store: Store
     row: RunRow
     watch: Watching
-    concurrency: int
+    calls: Calls
 
     async def run(self, arms: Sequence[int] | None = None) -> Ended:
         """These arms, by position, or all of them: to their end or to what stops them."""
         arms = range(len(self.plan.arms)) if arms is None else arms
-        run = Underway(self.plan, self.opened, self.store, self.row, self.watch, arms)
-        remote = OnServers(run, self.concurrency)
-        stopped: str | None = None
+        run = Underway(self.plan, self.opened, self.store, self.row, self.watch, arms, self.calls)
+        stopped: list[str] = []
         cancelled = False
-        async with run.ledger:
-            heeding = asyncio.create_task(_heed(run, asyncio.current_task()))
+        async with self.calls.open():
+            in_batches = InBatches(run)
+            batches = asyncio.create_task(in_batches.run())
             try:
-                await run_on_machine(run)
-                await remote.run()
-            except RunStopped as stop:
-                stopped = str(stop)
+                with _noted(stopped):
+                    await run_on_machine(run)
+                    await OnServers(run).run()
+                with _noted(stopped):  # whatever stopped the others, these are made and paid for
+                    await batches
+            except (LeaseLost, StoreFailed):
+                pass  # noted: nothing more can be written
             except asyncio.CancelledError:
                 cancelled = True
+                batches.cancel()
+                await asyncio.wait([batches])
+                with suppress(LeaseLost, StoreFailed), _noted(stopped):
+                    await in_batches.cancel()
             finally:
-                heeding.cancel()
-        return self._ended(run, remote, stopped, cancelled)
+                batches.cancel()
+                await asyncio.gather(batches, return_exceptions=True)
+                await in_batches.close()
+        return self._ended(run, stopped, cancelled)
 
-    def _ended(self, run: Underway, remote: OnServers, stopped: str | None, cancelled: bool) -> Ended:
+    def _ended(self, run: Underway, stopped: Sequence[str], cancelled: bool) -> Ended:
         rows = self.store.results(self.row.id, texts=False)
         answered = {row.arm for row in rows if row.answered}
-        causes = remote.servers.causes
-        causes += [stopped] if stopped else []
+        causes = self.calls.servers.causes
+        causes += dict.fromkeys(stopped)
         if not causes:
             for at in run.arms:
                 said = Counter(row.error for row in rows if row.arm == at).most_common(1)
                 if at not in answered:
                     name = self.plan.arms[at].candidate.name
                     causes.append(f"{name}: no call was answered ({said[0][0] if said else 'none was sent'})")
-        lag_s = remote.lag.p95_s
+        lag_s = self.calls.lag_s
         if cancelled:
             return Ended("cancelled", "cancelled", lag_s)
         if not causes:
@@ -81,13 +92,12 @@ class Runner:
         return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
 
 
-async def _heed(run: Underway, work: "asyncio.Task[object] | None") -> None:
-    """Do what is asked of the run: pause, go on, cancel."""
-    while not run.watch.cancelled():
-        if run.watch.paused():
-            run.going.clear()
-        else:
-            run.going.set()
-        await asyncio.sleep(ASK_EVERY_S)
-    if work is not None:
-        work.cancel()
+@contextmanager
+def _noted(stopped: list[str]) -> Iterator[None]:
+    """Take note of what stopped a part of the run, and go on with the others; not without a lease or a store."""
+    try:
+        yield
+    except RunStopped as stop:
+        stopped.append(str(stop))
+        if isinstance(stop, LeaseLost | StoreFailed):
+            raise

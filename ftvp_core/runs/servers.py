@@ -4,10 +4,9 @@ import random
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ftvp_core.errors import CallFailed
-from ftvp_core.spec import Candidate
 
 #: Tries of one row, over all causes. With 30 % of calls refused, 7 in 100,000 rows use them up.
 TRIES = 8
@@ -15,6 +14,16 @@ TRIES = 8
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 #: A provider that asks for a longer wait than this is parked: the run goes on without it, and a resume with it.
 LONGEST_RETRY_AFTER_S = 60.0
+
+
+class Served(Protocol):
+    """A model on a server, as `provider/model`."""
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def provider(self) -> str | None: ...
 
 
 class Next(NamedTuple):
@@ -30,37 +39,38 @@ class Servers:
     def __init__(self, concurrency: int) -> None:
         # As many failed rows one after another as run side by side: the provider is down.
         self._most_in_a_row = max(concurrency, TRIES)
-        self._failed_in_a_row = Counter[str]()
+        self._failed_in_a_row: dict[str, Counter[str]] = {}  # by provider, their causes
         self._stopped: dict[str, str] = {}
 
     @property
     def causes(self) -> list[str]:
         return [f"{name}: {cause}" for name, cause in self._stopped.items()]
 
-    def is_stopped(self, candidate: Candidate) -> bool:
-        return candidate.provider in self._stopped or candidate.model in self._stopped
+    def is_stopped(self, one: Served) -> bool:
+        return one.provider in self._stopped or one.model in self._stopped
 
-    def answered(self, candidate: Candidate) -> None:
-        self._failed_in_a_row[candidate.provider or ""] = 0
+    def answered(self, one: Served) -> None:
+        self._failed_in_a_row.pop(one.provider or "", None)
 
-    def failed(self, candidate: Candidate, failure: CallFailed, try_: int) -> Next:
+    def failed(self, one: Served, failure: CallFailed, try_: int) -> Next:
         """Take note of a failed try."""
-        provider = candidate.provider or ""
+        provider = one.provider or ""
         if failure.stops is not None:
-            self._stop((candidate.model or "") if failure.stops == "model" else provider, f"stopped after {failure}")
+            self.stop((one.model or "") if failure.stops == "model" else provider, f"stopped after {failure}")
             return Next()
         if failure.retry and (failure.retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
-            self._stop(provider, _parked(failure))
+            self.stop(provider, _parked(failure))
             return Next()
         if failure.retry and try_ < TRIES:
             return Next(_wait_s(failure, try_))
-        self._failed_in_a_row[provider] += 1
-        in_a_row = self._failed_in_a_row[provider]
-        if in_a_row >= self._most_in_a_row:
-            self._stop(provider, f"stopped after {in_a_row} failed rows in a row ({failure})")
+        causes = self._failed_in_a_row.setdefault(provider, Counter())
+        causes[str(failure)] += 1
+        if causes.total() >= self._most_in_a_row:
+            ((commonest, _),) = causes.most_common(1)
+            self.stop(provider, f"stopped after {causes.total()} failed rows in a row ({commonest})")
         return Next(is_failed=True)
 
-    def _stop(self, name: str, cause: str) -> None:
+    def stop(self, name: str, cause: str) -> None:
         """The first cause is the one that is told."""
         self._stopped.setdefault(name, cause)
 

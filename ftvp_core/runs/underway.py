@@ -3,43 +3,51 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from ftvp_core.candidates.lookup import Lookup
+from ftvp_core.errors import CallFailed
 from ftvp_core.models import LocalModel
+from ftvp_core.runs.calls import Asking, Calls
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Outcome, Unit
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import Request
+from ftvp_core.types import Example, Given
 
 
-class Watching(Protocol):
-    """Who watches a run: shown how far it is and what was stopped; asked a few times a second what to do."""
+class Watching(Asking, Protocol):
+    """Who watches a run: shown how far it is, too."""
 
     def progress(self, done: int, total: int, /) -> None: ...
-
-    def stopped(self, causes: Sequence[str], /) -> None: ...
-
-    def cancelled(self) -> bool: ...
-
-    def paused(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a plan's arms need and what takes time to get: each arm's lookup, and its model if it is local."""
+    """What a plan's arms need and what takes time to get: each arm's lookup, and its model if it is local.
+
+    `searched_usd`: what the search for an arm's example costs, paid now or earlier; None: unknown.
+    """
 
     lookups: Sequence[Lookup]
     open_local: Callable[[int], LocalModel]
+    searched_usd: Callable[[int, Example], Decimal | None] = lambda at, example: Decimal(0)  # noqa: ARG005
 
 
 class Underway:
-    """What the arms' work shares. `going` is set unless the run is paused."""
+    """What the arms' work shares."""
 
     def __init__(
-        self, plan: Plan, opened: Opened, store: Store, row: RunRow, watch: Watching, arms: Sequence[int]
+        self,
+        plan: Plan,
+        opened: Opened,
+        store: Store,
+        row: RunRow,
+        watch: Watching,
+        arms: Sequence[int],
+        calls: Calls,
     ) -> None:
         """`arms`: the positions of those that are worked on now."""
         self.plan = plan
@@ -48,10 +56,9 @@ class Underway:
         self.row = row
         self.watch = watch
         self.arms = arms
-        self.going = asyncio.Event()
-        self.ledger = Ledger(store, row.id)
+        self.calls = calls
+        calls.counted = self.count
         self._finished = store.finished(row.id)
-        self._tried = store.tried(row.id)
         repeats = plan.spec.run.repeats
         self.total = sum(len(plan.arms[arm].examples) * repeats for arm in arms)
         self.done = sum(arm in set(arms) for arm, _, _ in self._finished)
@@ -69,22 +76,44 @@ class Underway:
 
     def works(self, units: Sequence[Unit]) -> list[Work]:
         """The units rendered, in order; what their prompts are given is looked up arm by arm, all at once."""
-        requests: dict[Unit, Request] = {}
+        works: dict[Unit, Work] = {}
         for at in dict.fromkeys(unit.arm for unit in units):
             arm = self.plan.arms[at]
             mine = [unit for unit in units if unit.arm == at]
             asked = [arm.examples[unit.example] for unit in mine]
-            for unit, example, given in zip(mine, asked, self.opened.lookups[at](asked), strict=True):
-                requests[unit] = arm.render(example, given)
-        return [Work(unit, requests[unit]) for unit in units]
+            for unit, example, given in zip(mine, asked, self._looked_up(at, asked), strict=True):
+                if isinstance(given, CallFailed):
+                    works[unit] = Work(unit, arm.render(example, Given()), failure=given)
+                else:
+                    usd = self.opened.searched_usd(at, example)
+                    works[unit] = Work(unit, arm.render(example, given), searched_usd=usd)
+        return [works[unit] for unit in units]
+
+    def _looked_up(self, at: int, asked: Sequence[Example]) -> Sequence[Given | CallFailed]:
+        """What each prompt is given. Where one example's search fails, the others are looked up without it."""
+        lookup = self.opened.lookups[at]
+        try:
+            return lookup(asked)
+        except CallFailed as failure:
+            if len(asked) == 1 or failure.stops is not None:
+                return [failure for _ in asked]
+        return [found for example in asked for found in self._looked_up(at, [example])]
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.calls.ledger
+
+    @property
+    def going(self) -> asyncio.Event:
+        """Set unless the run is paused."""
+        return self.calls.going
 
     def next_attempt(self, unit: Unit) -> int:
-        return self._tried.get(unit, 0) + 1
+        return self.calls.next_attempt(unit)
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         """These are committed: a next attempt has the number after theirs."""
-        for outcome in outcomes:
-            self._tried[outcome.intent.unit] = outcome.intent.attempt
+        self.calls.settled(outcomes)
 
     def count(self, results: int) -> None:
         self.done += results

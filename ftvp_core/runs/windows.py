@@ -8,7 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from ftvp_core.errors import CallFailed
 from ftvp_core.store.ledger import ResultRow, Unit
 from ftvp_core.types import Request
 
@@ -18,29 +20,38 @@ WINDOW = 256
 
 @dataclass(slots=True)
 class Work:
+    """What is asked. `searched_usd`: what its search costs, cached or not; None: unknown. `failure`: why there is none."""
+
     unit: Unit
     request: Request
     cache_key: str | None = None
+    searched_usd: Decimal | None = Decimal(0)
+    failure: CallFailed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is to be asked, in its order; and the results that the cache had already."""
+    """What is to be asked, in its order; and the results that are known already: cached, or of a failed search."""
 
     works: Sequence[Work]
-    cached: Sequence[ResultRow]
+    known: Sequence[ResultRow]
 
 
 class Feed:
     """Hands out work to many tasks of one event loop, in order, one window ahead and no more."""
 
     def __init__(self, windows: Iterator[Window], keep: Callable[[Sequence[ResultRow]], Awaitable[None]]) -> None:
-        """`windows` is advanced in threads, one at a time; `keep` writes what the cache had, before its window."""
+        """`windows` is advanced in threads, one at a time; `keep` writes what was known, before its window."""
         self._windows = windows
         self._keep = keep
         self._waiting: deque[Work] = deque()
         self._turn = asyncio.Lock()
         self._coming = self._prepare()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `next` returns at once."""
+        return bool(self._waiting)
 
     async def next(self) -> Work | None:
         """The next piece of work; None when there is no more. Raises what its preparation raised."""
@@ -50,7 +61,7 @@ class Feed:
                 if window is None:
                     return None
                 self._coming = self._prepare()
-                await self._keep(window.cached)
+                await self._keep(window.known)
                 self._waiting.extend(window.works)
             return self._waiting.popleft()
 

@@ -19,22 +19,24 @@ class Figures(Base):
         with self.engine.connect() as connection:
             return {tuple(row) for row in connection.execute(columns)}
 
-    def tried(self, run_id: str) -> dict[tuple[int, int, int], int]:
-        """How many attempts each (arm, example, repeat) has had."""
-        unit = (attempts.c.arm, attempts.c.example, attempts.c.repeat)
+    def tried(self, run_id: str) -> dict[tuple[str, int, int, int], int]:
+        """How many attempts each (purpose, arm, example, repeat) has had."""
+        unit = (attempts.c.purpose, attempts.c.arm, attempts.c.example, attempts.c.repeat)
         counted = select(*unit, func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).group_by(*unit)
         with self.engine.connect() as connection:
-            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(counted)}
+            return {(row[0], row[1], row[2], row[3]): row[4] for row in connection.execute(counted)}
 
     def settle_lost_attempts(self, run_id: str) -> None:
         """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held.
+
+        Those in a batch aren't lost: the batch is asked for them.
 
         Raises LeaseLost.
         """
         with self._holding(run_id) as connection:
             connection.execute(
                 update(attempts)
-                .where(attempts.c.run_id == run_id, attempts.c.state == "sent")
+                .where(attempts.c.run_id == run_id, attempts.c.state == "sent", attempts.c.batch.is_(None))
                 .values(state="unknown", cause="the process ended before the answer")
             )
 

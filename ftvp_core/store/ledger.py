@@ -15,12 +15,20 @@ from ftvp_core.store.owner import owner
 from ftvp_core.store.schema import attempts, results, runs
 from ftvp_core.types import NO_USAGE, Usage
 
-Purpose = Literal["generation", "embedding", "judge"]
+Purpose = Literal["generation", "embedding", "rerank", "judge"]
 State = Literal["answered", "refused", "unknown", "unsent"]
 
 
+#: In place of an example's position.
+NONE = -1
+
+
 class Unit(NamedTuple):
-    """One piece of work: positions of candidate and example, and the repeat."""
+    """One piece of work: positions of candidate and example, and the repeat.
+
+    What is embedded for no example, a knowledge's passages above all, has `example` NONE and its request's number in
+    `repeat`.
+    """
 
     arm: int
     example: int
@@ -36,6 +44,7 @@ class Intent:
     reserve_usd: Decimal
     at: float
     purpose: Purpose = "generation"
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,18 @@ class Outcome:
 ResultRow = dict[str, Any]
 Entry = Intent | Outcome | ResultRow
 
+# Statements are made once: building them anew took as long as running them.
+_MONEY = (
+    select(runs.c.owner, runs.c.limit_usd, runs.c.spent_usd, runs.c.reserved_usd)
+    .where(runs.c.id == bindparam("b_run"))
+    .with_for_update()
+)
+_SPEND = (
+    update(runs)
+    .where(runs.c.id == bindparam("b_run"))
+    .values(spent_usd=bindparam("spent"), reserved_usd=bindparam("reserved"))
+)
+_INTEND, _ANSWER = attempts.insert(), results.insert()
 _COMPLETE = (
     update(attempts)
     .where(
@@ -63,6 +84,7 @@ _COMPLETE = (
         attempts.c.example == bindparam("b_example"),
         attempts.c.repeat == bindparam("b_repeat"),
         attempts.c.attempt == bindparam("b_attempt"),
+        attempts.c.purpose == bindparam("b_purpose"),
     )
     .values(
         {
@@ -81,11 +103,7 @@ def commit(connection: Connection, run_id: str, entries: Sequence[Entry]) -> lis
     Raises LeaseLost, and writes nothing, when the run isn't this process's any more.
     """
     outcomes = [entry for entry in entries if isinstance(entry, Outcome)]
-    money = connection.execute(
-        select(runs.c.owner, runs.c.limit_usd, runs.c.spent_usd, runs.c.reserved_usd)
-        .where(runs.c.id == run_id)
-        .with_for_update()
-    ).one()
+    money = connection.execute(_MONEY, {"b_run": run_id}).one()
     if money.owner != owner():
         raise LeaseLost(run_id)
     spent, reserved = money.spent_usd, money.reserved_usd
@@ -104,14 +122,14 @@ def commit(connection: Connection, run_id: str, entries: Sequence[Entry]) -> lis
             accepted.append(entry)
             reserved += entry.reserve_usd
     if accepted:
-        connection.execute(attempts.insert(), [_intent_row(run_id, intent) for intent in accepted])
+        connection.execute(_INTEND, [_intent_row(run_id, intent) for intent in accepted])
     if outcomes:
         connection.execute(_COMPLETE, [_outcome_row(run_id, outcome) for outcome in outcomes])
     rows = [{"run_id": run_id, **entry} for entry in entries if isinstance(entry, dict)]
     if rows:
-        connection.execute(results.insert(), rows)
+        connection.execute(_ANSWER, rows)
     if (spent, reserved) != (money.spent_usd, money.reserved_usd):
-        connection.execute(update(runs).where(runs.c.id == run_id).values(spent_usd=spent, reserved_usd=reserved))
+        connection.execute(_SPEND, {"b_run": run_id, "spent": spent, "reserved": reserved})
     return holds
 
 
@@ -124,6 +142,7 @@ def _intent_row(run_id: str, intent: Intent) -> dict[str, Any]:
         "state": "sent",
         "sent_at": intent.at,
         "reserve_usd": intent.reserve_usd,
+        "batch": intent.batch,
     }
 
 
@@ -135,6 +154,7 @@ def _outcome_row(run_id: str, outcome: Outcome) -> dict[str, Any]:
         "b_example": unit.example,
         "b_repeat": unit.repeat,
         "b_attempt": outcome.intent.attempt,
+        "b_purpose": outcome.intent.purpose,
         "state": outcome.state,
         "cause": outcome.cause,
         "status": outcome.status,

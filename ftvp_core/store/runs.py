@@ -146,11 +146,17 @@ class Runs(Base):
             rows = connection.execute(oldest).all()
         return next((str(row.id) for row in rows if _state(row) in {"queued", "interrupted"}), None)
 
-    def beat(self, run_id: str, progress: Mapping[str, Any]) -> Asked:
-        """Say that the run's process lives, and how far it is; returns what others ask of it. Raises LeaseLost."""
+    def beat(self, run_id: str, progress: Mapping[str, Any], lag_s: float | None = None) -> Asked:
+        """Say that the run's process lives, how far it is, and its event loop's lag, if it is measured by now.
+
+        Returns what others ask of it. Raises LeaseLost.
+        """
         with self._holding(run_id) as connection:
             one = runs.c.id == run_id
-            connection.execute(update(runs).where(one).values(beat_at=time.time(), progress=dict(progress)))
+            said = {"beat_at": time.time(), "progress": dict(progress)} | (
+                {"lag_s": lag_s} if lag_s is not None else {}
+            )
+            connection.execute(update(runs).where(one).values(said))
             asked = connection.execute(select(runs.c.cancel, runs.c.pause).where(one)).one()
             return Asked(cancel=asked.cancel, pause=asked.pause)
 
@@ -186,16 +192,11 @@ class Runs(Base):
             connection.execute(delete(results).where(results.c.run_id == run_id, forgotten))
 
     def finish(self, run_id: str, state: str, cause: str | None, lag_s: float | None = None) -> None:
-        """The end of a run that this process works on. Of several lags, over resumes, the largest is kept.
-
-        Raises LeaseLost.
-        """
+        """The end of a run that this process works on. Raises LeaseLost."""
         with self._holding(run_id) as connection:
             one = runs.c.id == run_id
-            before = connection.execute(select(runs.c.lag_s).where(one)).scalar_one()
-            lag_s = max((lag for lag in (before, lag_s) if lag is not None), default=None)
-            ended = {"state": state, "cause": cause, "finished_at": time.time(), "owner": None, "lag_s": lag_s}
-            connection.execute(update(runs).where(one).values(ended))
+            ended = {"state": state, "cause": cause, "finished_at": time.time(), "owner": None}
+            connection.execute(update(runs).where(one).values(ended | ({"lag_s": lag_s} if lag_s is not None else {})))
 
     def set_limit(self, run_id: str, limit_usd: Decimal) -> None:
         with self.writing() as connection:

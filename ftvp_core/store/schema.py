@@ -89,10 +89,12 @@ attempts = Table(
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("arm", Integer, primary_key=True),  # position in Spec.arms(), then the side arms
-    Column("example", Integer, primary_key=True),  # position in the eval set; a side arm's in its own examples
+    Column(
+        "example", Integer, primary_key=True
+    ),  # position in the eval set; a side arm's in its own examples; -1: none
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("purpose", String(16), nullable=False),  # generation | embedding | judge
+    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge
     Column("state", String(16), nullable=False),  # sent | answered | refused | unknown | unsent
     Column("cause", Text),
     Column("status", Integer),  # HTTP
@@ -103,6 +105,7 @@ attempts = Table(
     Column("output_tokens", Integer),
     Column("reserve_usd", Usd, nullable=False),
     Column("cost_usd", Usd),  # None: unknown
+    Column("batch", String(32)),  # the key of the batch that it is in
     sqlite_with_rowid=False,
 )
 
@@ -129,6 +132,7 @@ results = Table(
     Column("passages", JSON),  # ids of the passages in the prompt, the best first
     Column("cache_key", String(64)),
     Column("at", Float, nullable=False),
+    Column("shots", JSON),  # [[id of a training row, [ids of its passages]], …], in their order
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
@@ -177,6 +181,22 @@ exports = Table(
     Column("owner", Text),  # host:pid:start of the process that makes it
     Column("path", Text),  # where it lies, complete
     Column("error", Text),
+)
+
+# Requests sent together, answered within a day. `key` is ours: it is in the batch's metadata at its provider too.
+batches = Table(
+    "batches",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("model", Text, nullable=False),  # provider/model
+    Column("remote_id", Text),  # None: not created, or created and not heard of
+    Column("state", String(16), nullable=False),  # planned | creating | then as its provider calls it
+    Column("requests", Integer, nullable=False),
+    Column("completed", Integer, nullable=False),  # as its provider counts them
+    Column("failed", Integer, nullable=False),
+    Column("settled", Boolean, nullable=False),  # all that is to be known of its attempts is in the ledger
+    Column("planned_at", Float, nullable=False),
 )
 
 # A local model's latency, measured at batch 1 apart from the work.

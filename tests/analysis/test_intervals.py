@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
 from ftvp_core.analysis.intervals import accuracy_interval, difference_interval, quantiles, wilson
 
@@ -59,3 +61,23 @@ def test_quantiles_are_numpys_and_nothing_has_none() -> None:
     assert found is not None
     assert (found.p50, found.p95, found.p99) == tuple(np.percentile(values, [50, 95, 99]))
     assert quantiles([]) is None
+
+
+def test_repeats_are_clustered_by_example_as_statsmodels_has_it() -> None:
+    """The effective size is of the cluster-robust variance of a mean (OLS on a constant, clusters as groups)."""
+    random = np.random.default_rng(2)
+    able = random.beta(2, 1, size=120)
+    grades = (random.random((120, 5)) < able[:, None]).astype(float).ravel()
+    clusters = np.repeat(np.arange(120), 5)
+    fitted = sm.OLS(grades, np.ones(600)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    mean = float(fitted.params[0])
+    ours, theirs = accuracy_interval(grades, clusters), wilson(mean, mean * (1 - mean) / fitted.bse[0] ** 2)
+    assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=1e-12)
+
+
+def test_a_difference_of_means_over_repeats_is_as_wide_as_statsmodels_has_it() -> None:
+    random = np.random.default_rng(3)
+    differences = random.choice([-1, -2 / 3, -1 / 3, 0, 1 / 3, 2 / 3, 1], size=2000)
+    low, high = DescrStatsW(differences).zconfint_mean()
+    ours = difference_interval(differences, np.arange(2000))
+    assert [ours.low, ours.high] == pytest.approx([low, high], abs=0.002)

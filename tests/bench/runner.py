@@ -2,7 +2,8 @@
 
 `window` is the server's time from its first request to its last answer, `e2e` the whole command's; both over the
 ideal, rows × 100 ms / concurrency. CPU and peak memory are the command's alone; `p95` is the latency it reports.
-The server is Python too: at 256 in flight on a small machine it shares the cores that are measured.
+Each line is plain, then streamed. The server is Python too: at 256 in flight on a small machine it shares the cores
+that are measured.
 """
 
 import json
@@ -12,15 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[2]
 LATENCY_S = 0.1
-#: Rows by concurrency: six to ten seconds at the ideal.
-ROWS: Mapping[int, int] = {16: 1600, 64: 6400, 256: 16000}
+#: Concurrency and rows.
+CASES: Sequence[tuple[int, int]] = ((16, 1000), (64, 1000), (256, 1000), (256, 10_000))
 STARTS = 9
 
 
@@ -32,18 +34,19 @@ def main() -> None:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         print("concurrency   rows  window    e2e  CPU s/1000  peak MiB  p50 ms  p95 ms")
-        for concurrency, rows in ROWS.items():
+        for (concurrency, rows), stream in product(CASES, (False, True)):
             with tempfile.TemporaryDirectory() as folder:
-                print(measured(Path(folder), url, concurrency, rows), flush=True)
+                line = measured(Path(folder), url, concurrency, rows, stream=stream)
+                print(f"{line}{'  streamed' if stream else ''}", flush=True)
     finally:
         server.kill()
         server.wait()
     print(f"`runs` on a store with none: median {start_up_s() * 1000:.0f} ms of {STARTS}")
 
 
-def measured(folder: Path, url: str, concurrency: int, rows: int) -> str:
+def measured(folder: Path, url: str, concurrency: int, rows: int, *, stream: bool) -> str:
     """One line of figures."""
-    file = comparison(folder, url, concurrency, rows)
+    file = comparison(folder, url, concurrency, rows, stream=stream)
     report = folder / "report.json"
     began = time.monotonic()
     status, usage = call(folder, "run", str(file), "--json", str(report))
@@ -61,13 +64,15 @@ def measured(folder: Path, url: str, concurrency: int, rows: int) -> str:
     )
 
 
-def comparison(folder: Path, url: str, concurrency: int, rows: int) -> Path:
+def comparison(folder: Path, url: str, concurrency: int, rows: int, *, stream: bool) -> Path:
     asked = [{"id": f"r{at}", "question": f"[ex-{at}] right?", "answer": "yes"} for at in range(rows)]
     (folder / "eval.jsonl").write_text("\n".join(map(json.dumps, asked)))
     keys: dict[str, Any] = {
         "eval_set": {"path": "eval.jsonl"},
         "providers": {"bench": {"base_url": url}},
-        "candidates": [{"name": "m", "model": "bench/m", "prompt": {"user": "{question}"}}],
+        "candidates": [
+            {"name": "m", "model": "bench/m", "prompt": {"user": "{question}"}, "sampling": {"stream": stream}}
+        ],
         "run": {"concurrency": concurrency},
     }
     file = folder / "comparison.yaml"

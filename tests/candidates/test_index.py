@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 
 from ftvp_core.candidates import index as indexes
+from ftvp_core.candidates.chroma import SERVER, stored
+from ftvp_core.candidates.chroma import chroma as opened_chroma
 from ftvp_core.candidates.embedders import Offline, Vectors
-from ftvp_core.candidates.index import SERVER, dense_index
+from ftvp_core.candidates.index import dense_index
 from ftvp_core.errors import RunStopped, UserError
 
 CHROMA = Path(sys.executable).parent / "chroma"
@@ -83,7 +86,7 @@ def opened(texts: Sequence[str], folder: Path) -> tuple[indexes.DenseIndex, list
 
 def stored_n(folder: Path, texts: Sequence[str]) -> int:
     """How many of the texts Chroma itself has."""
-    with indexes._client(folder) as client:
+    with opened_chroma(folder) as client:
         (collection,) = client.list_collections()
         rows = collection.get(include=["documents"])
         assert len(rows["ids"]) == collection.count()
@@ -120,7 +123,7 @@ from ftvp_core.candidates import index
 from ftvp_core.candidates.embedders import Offline
 from tests.candidates.test_index import texts_of
 folder, n = Path(sys.argv[1]), int(sys.argv[2])
-index.STORE_BATCH = 100
+Offline.batch = 100
 def stop(done, total):
     if done >= n * 0.4:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -166,12 +169,12 @@ def test_two_processes_at_once_lose_nothing_and_neither_reads_what_was(chroma: P
 def test_a_subset_is_never_served(chroma: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written and isn't there stops the run, with the figures."""
     texts = texts_of(chroma, 20)
-    honest = indexes._stored
+    honest = stored
 
-    def forgetful(collection: object, ids: Sequence[str]) -> dict[str, Vectors]:
-        return dict(list(honest(collection, ids).items())[:13])
+    def forgetful(collection: object, ids: Sequence[str]) -> Iterator[tuple[str, Vectors, object]]:
+        return islice(honest(collection, ids), 13)
 
-    monkeypatch.setattr(indexes, "_stored", forgetful)
+    monkeypatch.setattr(indexes, "stored", forgetful)
     with pytest.raises(RunStopped, match="holds 13 of 20 texts"):
         opened(texts, chroma)
 

@@ -89,7 +89,7 @@ def test_scores_are_bm25s() -> None:
     idf = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
     mean = (2 + 5 + 2) / 3
     expected = [idf / (1 + K1 * (1 - B + B * length / mean)) for length in (2, 5)]
-    scored = index._bm25.get_scores_from_ids([index._numbers["red"]])
+    scored = index.scores("red")
     assert scored.tolist() == pytest.approx([*expected, 0.0])
 
 

@@ -113,8 +113,9 @@ def test_a_sweep_over_top_k_sends_more_passages_of_the_same_ranking(folder: Path
 @pytest.mark.parametrize(
     ("retrieval", "said"),
     [
-        ("{rerank: one/m}", "retrieval.rerank"),
-        ("{embedder: one/embed}", "found one/embed; expected default or local/NAME"),
+        ("{rerank: other/m}", "retrieval.rerank: found provider 'other'; add it under providers"),
+        ("{embedder: other/embed}", "retrieval.embedder: found provider 'other'; add it under providers"),
+        ("{rerank: local/./nowhere}", "there is no folder"),
         ("{embedder: local/./nowhere}", "there is no folder"),
     ],
 )

@@ -11,8 +11,10 @@ from tests.decision.test_rules import N, planted
 COMPARISON = planted({"served": 0.9, "here": 0.8}, {"served": "prompt", "here": "floor"})
 
 
-def said(lag_s: float | None, from_cache: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
-    found = measured_warnings(COMPARISON, lag_s, from_cache or {}, frozenset({"served"}))
+def said(
+    lag_s: float | None, from_cache: Mapping[str, int] | None = None, alone: frozenset[str] = frozenset()
+) -> list[tuple[str, str]]:
+    found = measured_warnings(COMPARISON, lag_s, from_cache or {}, frozenset({"served"}), alone)
     return [(warned.id, warned.message) for warned in found]
 
 
@@ -31,3 +33,5 @@ def test_cached_answers_are_counted_with_where_their_latency_is_from() -> None:
     assert said(None, {"served": 50}) == [("from-cache", f"{some}; those of the others are of this run")]
     all_ = some.replace("50 of", f"{N} of")
     assert said(0.08, {"served": N}) == [("from-cache", all_)]  # nothing was timed by this run
+    own = f"served: 50 of {N} answers came from the cache; latency is of the other {N - 50} alone"
+    assert said(None, {"served": 50}, frozenset({"served"})) == [("from-cache", own)]

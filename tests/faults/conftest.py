@@ -68,6 +68,12 @@ class Project:
         with closing(sqlite3.connect(self.folder / "home" / "ftvp.db")) as connection:
             return set(connection.execute("SELECT arm, example FROM results"))
 
+    def lag_s(self) -> float | None:
+        """How late the only run's event loop was, as far as the store knows."""
+        with closing(sqlite3.connect(self.folder / "home" / "ftvp.db")) as connection:
+            ((lag_s,),) = connection.execute("SELECT lag_s FROM runs")
+        return None if lag_s is None else float(lag_s)
+
     def newest(self) -> tuple[str, str]:
         """Id and state of the newest run."""
         id_, state, _ = self.call("runs").stdout.splitlines()[0].split(" ", 2)

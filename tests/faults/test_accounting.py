@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ftvp_core.report.load import load_report
+from ftvp_core.store.opening import open_store
 from tests.fault_server import TOKENS_IN, TOKENS_OUT, fault_server
 from tests.faults.conftest import PRICE, Project, billed_usd, truth
 
@@ -200,8 +202,14 @@ def test_rows_are_asked_in_the_files_order_over_many_windows_and_what_the_cache_
     assert served.asked[300:] == expected
     assert [one["accuracy"] for one in report["candidates"]] == [truth("a", 300), truth("b", 300)]
     assert [one["n_scored"] for one in report["candidates"]] == [300, 300]
+    with closing(sqlite3.connect(project.folder / "home" / "ftvp.db")) as connection, connection:
+        connection.execute("UPDATE results SET latency_s = 9 WHERE from_cache")
+    store = open_store(f"sqlite:///{project.folder / 'home' / 'ftvp.db'}")
+    (slow, _) = load_report(store, report["run_id"]).comparison.candidates
+    assert slow.latency_s is not None and slow.latency_s.p99 < 9  # enough are of this run's own calls
     (a, b) = [one["message"] for one in report["decision"]["warnings"] if one["id"] == "from-cache"]
     assert a.startswith("a: 150 of 300 answers came from the cache") and b.startswith("b: 150 of 300")
+    assert a.endswith("; latency is of the other 150 alone")
 
 
 @pytest.mark.parametrize(("lag_ms", "warned"), [(0.01, False), (40, True)])

@@ -54,6 +54,20 @@ def test_three_kills_change_no_figure_and_repeat_only_what_was_under_way(project
     assert [one["accuracy"] for one in report["candidates"]] == [truth("a", N), truth("b", N)]
 
 
+def test_a_killed_session_leaves_its_lag(project: Project) -> None:
+    with fault_server(latency_s=0.05) as served:
+        project.write(served, n=5_000, concurrency=IN_FLIGHT)
+        process = project.start("run", str(project.file))
+        until_served(served, 30)
+        limit = time.monotonic() + 30
+        while project.lag_s() is None:
+            assert time.monotonic() < limit, "no beat brought the lag"
+            time.sleep(0.1)
+        process.kill()
+        process.communicate()
+    assert project.newest()[1] == "interrupted" and project.lag_s() is not None
+
+
 def test_an_interrupt_is_a_cancelled_run_that_can_go_on(project: Project) -> None:
     with fault_server(latency_s=0.2) as served:
         project.write(served, n=N, concurrency=IN_FLIGHT)

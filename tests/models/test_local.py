@@ -8,14 +8,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ftvp_core.errors import UserError
 from ftvp_core.models import local
-from ftvp_core.models.local import Base, Local, open_model
+from ftvp_core.models.local import Base, Local, answering, generation, open_model
+from ftvp_core.models.local.rows import Row, choose
 from ftvp_core.types import Answer, Example, Message, Request
 from tests.tiny_model import END, make_adapter, make_model
 
@@ -80,17 +83,32 @@ def test_answers_are_the_model_s_likeliest_tokens_and_an_adapter_s_those_of_the_
                 plain = PeftModel.from_pretrained(plain, str(adapter)).merge_and_unload().eval()
         for request, answer in zip(OF_MANY_LENGTHS, answers(arm, OF_MANY_LENGTHS), strict=True):
             expected = likeliest(plain, arm.prompt_ids(request))
-            assert answer.output == arm._base.tokenizer.decode(expected, skip_special_tokens=True)
+            assert answer.output == arm.group.base.tokenizer.decode(expected, skip_special_tokens=True)
             assert answer.usage.output == len(expected)
 
 
-def test_usage_is_without_padding_and_machine_time_is_shared_by_tokens(model: Local) -> None:
-    short, long = answers(model, [ask("a", max_tokens=3), ask("a" * 100, max_tokens=3)])
-    assert short.usage.input == len(model.prompt_ids(ask("a")))
+def test_usage_is_without_padding_and_machine_time_is_that_of_a_row_s_own_tokens(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = SimpleNamespace(perf_counter=count().__next__)  # each piece of work takes a second
+    for module in (answering, generation):
+        monkeypatch.setattr(module, "time", ticks)
+    model = open_model(str(folder), None, {})
+    short, long = answers(model, [ask("a", max_tokens=2), ask("a" * 100, max_tokens=4)])
+    assert short.usage.input == len(model.prompt_ids(ask("a"))) == 13
     assert long.usage.input == short.usage.input + 99
-    assert (short.usage.output, short.finish_reason, short.usage.cached_input) == (3, "length", 0)
-    assert short.machine_s and long.machine_s and short.latency_s is None
-    assert long.machine_s / short.machine_s == pytest.approx((long.usage.input + 3) / (short.usage.input + 3))
+    assert (short.usage.output, short.finish_reason, short.usage.cached_input) == (2, "length", 0)
+    assert short.latency_s is None
+    # A second for each one's tokens, one for both prompts, one for a step of both, two for steps of the longer alone.
+    assert short.machine_s == pytest.approx(1 + 13 / 125 + 1 / 2)
+    assert long.machine_s == pytest.approx(1 + 112 / 125 + 1 / 2 + 2)
+    # With a prefix, a second for it, shared, and the rest of the prompts is as long.
+    system = "Answer in one word that is a colour."
+    model = open_model(str(folder), None, {})
+    alike = answers(model, [ask("b", system, max_tokens=1), ask("c", system, max_tokens=1)])
+    assert [answer.machine_s for answer in alike] == [1 + 1 / 2 + 1 / 2] * 2
+    # It is there when the next one comes.
+    assert answers(model, [ask("d", system, max_tokens=1)])[0].machine_s == 1 + 1
 
 
 def test_a_prompt_is_the_template_s_and_its_control_tokens_are_its_own(model: Local) -> None:
@@ -150,37 +168,45 @@ def test_the_smallest_nucleus_is_greedy(model: Local) -> None:
 def test_draws_follow_the_model_s_probabilities() -> None:
     import torch
 
-    logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
-    rows = [local._Row(at, ask("x", temperature=0.5, seed=at), [1], 1) for at in range(4000)]
-    drawn = local._draw(rows)(None, logits.repeat(len(rows), 1)).argmax(dim=1)
-    shares = torch.bincount(drawn, minlength=4) / len(rows)
+    logits, n = torch.tensor([2.0, 1.0, 0.0, -1.0]), 4000
+    drawn = []
+    for seed in range(n):
+        row = Row(0, None, None, ask("x", temperature=0.5, seed=seed), [1], 1)
+        row.begin()
+        drawn += choose([row], logits[None].clone())
+    shares = torch.bincount(torch.tensor(drawn), minlength=4) / n
     # Five standard errors of a share of one half.
-    assert torch.allclose(shares, torch.softmax(logits / 0.5, dim=0), atol=5 * 0.5 / len(rows) ** 0.5)
+    assert torch.allclose(shares, torch.softmax(logits / 0.5, dim=0), atol=5 * 0.5 / n**0.5)
 
 
 def test_a_batch_that_does_not_fit_in_memory_is_halved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     model = open_model(str(folder), None, {})
-    expected = [answer.output for answer in answers(model, OF_MANY_LENGTHS)]
-    generate, sizes = model._base.model.generate, []
+    warm = [ask(request.example.input, temperature=1.0, seed=5) for request in OF_MANY_LENGTHS]
+    expected = [answer.output for answer in answers(model, OF_MANY_LENGTHS + warm)]
+    forward, sizes = model.group.base.model.forward, []
 
     def small_machine(**inputs: Any) -> Any:
-        sizes.append(len(inputs["input_ids"]))
-        if sizes[-1] > 2:
+        rows, tokens = inputs["input_ids"].shape
+        if tokens > 1 and rows > 1:
+            sizes.append(rows)
+        if rows > 4 or (rows > 2 and inputs["past_key_values"].get_seq_length() > 35):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return generate(**inputs)
+        return forward(**inputs)
 
-    monkeypatch.setattr(model._base.model, "generate", small_machine)
-    assert [answer.output for answer in answers(model, OF_MANY_LENGTHS)] == expected
-    assert sizes[:3] == [8, 4, 2]
-    assert max(sizes[3:]) <= 4
+    monkeypatch.setattr(model.group.base.model, "forward", small_machine)
+    assert [answer.output for answer in answers(model, OF_MANY_LENGTHS + warm)] == expected
+    assert sizes[:3] == [16, 8, 4]
+    assert max(sizes[3:]) <= 8
 
     def no_memory(**inputs: Any) -> Any:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(model._base.model, "generate", no_memory)
+    monkeypatch.setattr(model.group.base.model, "forward", no_memory)
     assert model.answer_batch([ask("item")]) == ["the prompt's 16 tokens don't fit in this machine's memory"]
+    monkeypatch.setattr(model.group.base.model, "forward", forward)
+    assert [answer.output for answer in answers(model, OF_MANY_LENGTHS)] == expected[: len(OF_MANY_LENGTHS)]
 
 
 def test_a_template_s_refusal_is_the_row_s_failure(tmp_path: Path) -> None:
@@ -197,7 +223,7 @@ def test_settings_in_the_model_s_folder_do_not_change_answers(folder: Path, mode
     own = {"do_sample": True, "temperature": 9.0, "repetition_penalty": 5.0, "max_length": 5, "eos_token_id": [END, 9]}
     (changed / "generation_config.json").write_text(json.dumps(own))
     other = open_model(str(changed), None, {})
-    assert other._base.stops == {END, 9}
+    assert other.group.base.stops == {END, 9}
     ends = [answer.output for answer in answers(other, OF_MANY_LENGTHS)]
     whole = [answer.output for answer in answers(model, OF_MANY_LENGTHS)]
     assert all(mine.startswith(short) for mine, short in zip(whole, ends, strict=True))
@@ -212,13 +238,13 @@ def test_adapters_stand_side_by_side_and_the_base_is_never_theirs(folder: Path, 
     ids = torch.tensor([base.prompt_ids(ask("item"))])
 
     def logits(arm: Local) -> Any:
-        with torch.inference_mode(), arm._base.as_arm(arm._adapter):
-            return arm._base.model(ids).logits
+        with torch.inference_mode(), arm.group.base.as_arm(arm.adapter):
+            return arm.group.base.model(ids).logits
 
     alone = logits(base)
     one = open_model(str(folder), make_adapter(folder, tmp_path / "one", 1), loaded)
     two = open_model(str(folder), make_adapter(folder, tmp_path / "two", 2), loaded)
-    assert one._base is two._base is base._base
+    assert one.group is two.group is base.group
     assert not torch.allclose(logits(one), alone) and not torch.allclose(logits(two), logits(one))
     assert torch.equal(logits(base), alone)
     of_one = [answer.output for answer in answers(one, OF_MANY_LENGTHS)]

@@ -85,6 +85,28 @@ def test_an_example_shows_its_prompt_as_sent_and_its_passages(
     assert labels == [f"A: prompt · 1 passage · {said_of[one % 3 != 2]}" for one in better[:5]]
 
 
+def test_shots_stand_in_the_prompt_as_sent(home: Home, opened: Opened, server: Served) -> None:
+    (home.folder / "train.csv").write_text("question,answer\n" + "\n".join(f"shot {at}?,no" for at in range(20)))
+    (home.folder / "eval.csv").write_text("question,answer\n" + "\n".join(f"[ex-{at}] so?,yes" for at in range(12)))
+    file = home.folder / "c.yaml"
+    file.write_text(
+        "eval_set: {path: eval.csv}\ntrain_set: {path: train.csv}\n"
+        f'providers: {{one: {{base_url: "{server.url}"}}}}\n'
+        "candidates:\n"
+        "  - {name: near, model: one/m, prompt: {user: '{question}'}, shots: {k: 3, select: nearest}}\n"
+        "  - {name: bare, model: one/other, prompt: {user: '{question}'}}\n"
+    )
+    assert command(["run", str(file)]) == 0
+    at = opened("pages/4_Compare.py", home.store.runs()[0].id)
+    next(box for box in at.selectbox if box.label == "A").select("bare").run()
+    first = next(one for one in range(12) if is_right("other", one) and not is_right("m", one))
+    assert any(box.label == "B: prompt · 3 shots" for box in at.expander)
+    sent = next(m for m in server.messages if len(m) == 7 and m[-1]["content"] == f"[ex-{first}] so?")
+    shown = [text.value for text in at.text]
+    start = shown.index(sent[0]["content"])
+    assert shown[start : start + 7] == [message["content"] for message in sent]
+
+
 def test_examples_are_filtered_by_what_retrieval_did(run_id: str, home: Home, opened: Opened) -> None:
     at = rag_first(opened, run_id)
     box = next(box for box in at.selectbox if box.label == "A's retrieval")

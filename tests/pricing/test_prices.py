@@ -11,10 +11,10 @@ from ftvp_core.types import Usage
 OWN = {"acme/small": {"input": 0.15, "cached_input": 0.075, "output": 0.60}}
 
 
-def priced(model: str, prices: dict[str, object] | None = None) -> Spec:
+def priced(model: str, prices: dict[str, object] | None = None, batch: bool = False) -> Spec:
     keys = {
         "eval_set": {"path": "e.csv"},
-        "providers": {"acme": {"base_url": "http://localhost/v1"}},
+        "providers": {name: {"base_url": "http://localhost/v1", "batch": batch} for name in ("acme", "openai")},
         "prices": prices or {},
         "candidates": [{"name": "a", "model": model}],
     }
@@ -57,6 +57,23 @@ def test_a_fine_tuned_model_is_priced_by_our_own_dated_table(model: str) -> None
 def test_what_no_table_knows_is_unpriced_not_free(model: str) -> None:
     spec = priced(model)
     assert pricer(spec.candidates[0], spec) is None
+
+
+def test_a_batch_costs_half_by_the_files_own_price() -> None:
+    spec = priced("acme/small", dict(OWN), batch=True)
+    found = pricer(spec.candidates[0], spec)
+    assert found is not None and "batch" in found.source
+    assert found.cost(Usage(1000, 900, 7)) == Decimal("0.00004335")
+    assert found.cost(Usage(None, None, 7)) is None
+
+
+@pytest.mark.parametrize(("cached", "usd"), [(0, "0.0014"), (500, "0.00115")])
+def test_a_dated_batch_price_is_the_tables_own_where_what_was_cached_is_not_halved(cached: int, usd: str) -> None:
+    """gpt-4.1 per million tokens: 2.00 in, 0.50 cached, 8.00 out; in a batch 1.00, 0.50, 4.00, as genai-prices has it."""
+    spec = priced("openai/gpt-4.1", batch=True)
+    found = pricer(spec.candidates[0], spec)
+    assert found is not None and "batch" in found.source
+    assert found.cost(Usage(1000, cached, 100)) == Decimal(usd)
 
 
 def test_the_reserve_is_the_prompts_bytes_and_the_longest_answer() -> None:

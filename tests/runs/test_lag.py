@@ -3,6 +3,9 @@
 import asyncio
 import time
 
+import numpy as np
+import pytest
+
 from ftvp_core.runs.lag import Lag
 
 
@@ -23,3 +26,10 @@ def test_what_holds_the_loop_up_is_its_lag() -> None:
 
 def test_before_the_first_timer_nothing_is_known() -> None:
     assert Lag().p95_s is None
+
+
+def test_the_quantile_is_of_all_timers_to_a_tenth_of_a_millisecond() -> None:
+    lag = Lag()
+    late_s = np.random.default_rng(0).exponential(0.005, 1000)
+    lag._late.update(int(np.ceil(late / 0.0001)) for late in late_s)
+    assert lag.p95_s == pytest.approx(np.quantile(late_s, 0.95, method="inverted_cdf"), abs=0.0001)

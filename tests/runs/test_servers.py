@@ -51,3 +51,10 @@ def test_as_many_failed_rows_in_a_row_as_run_side_by_side_stop_a_provider_and_an
     servers.failed(ONE, failure(), 1)
     assert servers.is_stopped(TWO)
     assert servers.causes == ["acme: stopped after 16 failed rows in a row (HTTP 429: slow down)"]
+
+
+def test_of_failed_rows_in_a_row_the_commonest_cause_is_named() -> None:
+    servers = Servers(8)
+    for cause in ("timed out", *["HTTP 500: our fault"] * 5, "timed out", "connection lost"):
+        servers.failed(ONE, CallFailed(cause, outcome="unknown"), 1)
+    assert servers.causes == ["acme: stopped after 8 failed rows in a row (HTTP 500: our fault)"]

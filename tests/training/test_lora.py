@@ -155,7 +155,7 @@ def test_any_template_s_answer_follows_the_prompt_and_ends(tmp_path: Path, templ
     [feature] = labelled(base, [row], 64, "candidate")
     answer = [label for label in feature["labels"] if label != -100]
     prompt = feature["input_ids"][: -len(answer)]
-    assert prompt == served._base.tokenizer.apply_chat_template(
+    assert prompt == served.group.base.tokenizer.apply_chat_template(
         [{"role": "user", "content": "item <|end|>"}],
         chat_template=template or PLAIN_TEMPLATE,
         add_generation_prompt=True,

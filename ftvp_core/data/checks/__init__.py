@@ -52,13 +52,15 @@ def check(
     systems: Mapping[str, str | None] | None = None,
     window: int | None = None,
     count: Counter | None = None,
+    informing: bool = True,
 ) -> tuple[Finding, ...]:
     """Every finding, the gravest first.
 
     `systems` are the system prompts of the candidates by name; `window` is the smallest context of their models, in
-    tokens as `count` counts them. Findings of the training set have `train-` before their id.
+    tokens as `count` counts them. Findings of the training set have `train-` before their id. Without `informing`,
+    what only informs may be left out where it takes long to find.
     """
-    checked = Checked(eval_set, train_set, systems, window, count or ESTIMATE)
+    checked = Checked(eval_set, train_set, systems, window, count or ESTIMATE, informing)
     found = [finding for one in CHECKS for finding in one(checked)]
     order = {"error": 0, "warning": 1, "info": 2}
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))

@@ -20,13 +20,17 @@ Pairs = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Checked:
-    """What is checked. `systems` are the candidates' system prompts, `window` a model's context in tokens."""
+    """What is checked. `systems` are the candidates' system prompts, `window` a model's context in tokens.
+
+    Without `informing`, a check that could only give information needn't look.
+    """
 
     eval_set: ExampleSet
     train_set: ExampleSet | None = None
     systems: Mapping[str, str | None] | None = None
     window: int | None = None
     count: Counter = ESTIMATE
+    informing: bool = True
 
     def parts(self) -> Iterator[tuple[Part, ExampleSet]]:
         yield "eval", self.eval_set

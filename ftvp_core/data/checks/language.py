@@ -29,6 +29,8 @@ _OF_SCRIPT = {
 
 
 def language_mix(checked: Checked) -> Iterator[Finding]:
+    if checked.train_set is None and not checked.informing:  # the classifier takes half a second to load
+        return
     mixes = {part: languages(examples) for part, examples in checked.parts()}
     mains = {part: max(mix, key=lambda name: mix[name]) for part, mix in mixes.items() if mix}
     if len(set(mains.values())) > 1:

@@ -1,0 +1,363 @@
+"""Candidates whose provider answers in batches: at half the price, within a day, with no latency to measure.
+
+A kill can't have a batch billed twice: its attempts are in the ledger before its file is sent, its key is in its
+metadata, and a resume first asks the provider for a batch of that key. Where the provider can't tell, its attempts
+are "sent, outcome unknown".
+"""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import IO
+
+from ftvp_core.candidates.prompt import as_json
+from ftvp_core.errors import CallFailed, RunStopped
+from ftvp_core.errors import Outcome as Became
+from ftvp_core.models.openai_batches import (
+    MOST_BYTES,
+    MOST_REQUESTS,
+    OpenAIBatches,
+    RemoteBatch,
+    identity,
+    request_line,
+)
+from ftvp_core.pricing.prices import reserve
+from ftvp_core.runs.cached import keyed, window
+from ftvp_core.runs.patient import Patient
+from ftvp_core.runs.plan import Arm, api_key, provider_of
+from ftvp_core.runs.result_rows import answered, failed, failed_outcome
+from ftvp_core.runs.underway import Underway
+from ftvp_core.runs.windows import WINDOW, Work
+from ftvp_core.store.batches import BatchRow
+from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
+from ftvp_core.types import Answer
+
+#: Batches that a row may be in before it is failed: each can take a day.
+TRIES = 3
+#: How often a batch is looked at: at first, and when it takes long.
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 30.0
+#: How long a cancelled run waits for what its batches still bring. A resume fetches what comes later.
+CANCEL_WAIT_S = 20.0
+
+Answers = Mapping[str, Answer | CallFailed]
+
+
+class InBatches:
+    """The work of a run's arms whose provider takes batches: one line of batches for each model."""
+
+    def __init__(self, run: Underway) -> None:
+        self._run = run
+        self._lines: list[_Line] = []
+
+    async def run(self) -> None:
+        """To their end, or as far as each model gets: raises the first RunStopped when all have ended."""
+        arms: dict[str, list[int]] = {}
+        for at in self._run.arms:
+            arm = self._run.plan.arms[at]
+            if arm.is_batched:
+                arms.setdefault(arm.candidate.model or "", []).append(at)
+        self._lines = [_Line(self._run, of_model) for of_model in arms.values()]
+        ends = await asyncio.gather(*(line.work() for line in self._lines), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def cancel(self) -> None:
+        """Ask the providers to end what is under way, and keep what came. Raises LeaseLost, StoreFailed."""
+        await asyncio.gather(*(line.cancel() for line in self._lines))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(line.close() for line in self._lines))
+
+
+class _Line:
+    """One model's batches: made of what is unfinished, looked at until they end, and read into the ledger."""
+
+    def __init__(self, run: Underway, arms: Sequence[int]) -> None:
+        self._run = run
+        self._servers = run.calls.servers
+        self._arms = arms
+        self._first: Arm = run.plan.arms[arms[0]]
+        candidate = self._first.candidate
+        provider = provider_of(candidate, run.plan.spec)
+        self._url, self._model = provider.base_url, candidate.model_name
+        self._identities = dict.fromkeys(arms, identity(self._url, self._model))
+        self._server = Patient(OpenAIBatches(self._url, api_key(provider, f"candidate {candidate.name}")))
+        self._open: list[BatchRow] = []
+        self._to_ask: deque[Unit] = deque()
+        self._tries = Counter[Unit]()
+        self._no_room = False
+        self._resumed: set[str] = set()  # batches whose end at their provider stops nothing: it was asked for
+        self._look_s = FIRST_LOOK_S
+
+    async def work(self) -> None:
+        """Until all is answered, or the model is stopped and nothing is under way. Raises RunStopped."""
+        run = self._run
+        self._open = await self._stored()
+        self._resumed = {batch.key for batch in self._open}
+        under_way = {intent.unit for batch in self._open for intent in run.store.batch_intents(batch)}
+        self._to_ask = deque(unit for unit in run.units(self._arms) if unit not in under_way)
+        for batch in tuple(self._open):
+            await self._adopt(batch)
+        while self._open or self._to_ask:
+            while self._to_ask and run.going.is_set() and not self._no_room and not self._is_stopped:
+                await self._make()
+            if self._open:
+                await asyncio.sleep(self._look_s)
+                self._look_s = min(LONGEST_LOOK_S, 1.5 * self._look_s)
+                for batch in tuple(self._open):
+                    await self._look(batch)
+            elif self._is_stopped:
+                return
+            elif self._no_room:
+                limit = run.store.run(run.row.id).limit_usd
+                raise RunStopped(f"the cost limit of ${limit} leaves no room for the next call of {self._name}")
+            elif self._to_ask:
+                await run.going.wait()
+
+    async def cancel(self) -> None:
+        """Whatever the provider doesn't answer now is left for a resume."""
+        self._open = await self._stored()
+        self._resumed = {batch.key for batch in self._open}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_WAIT_S):
+                for batch in tuple(self._open):
+                    await self._adopt(batch)
+                for batch in tuple(self._open):
+                    # First in the store: a process that has lost its run doesn't end its successor's batches.
+                    self._keep(await asyncio.to_thread(self._run.store.change_batch, batch, state="cancelling"))
+                    with suppress(CallFailed):
+                        await self._server.cancel(batch.remote_id or "")
+                while self._open:
+                    await asyncio.sleep(FIRST_LOOK_S)
+                    for batch in tuple(self._open):
+                        await self._look(batch)
+
+    async def close(self) -> None:
+        await self._server.close()
+
+    @property
+    def _name(self) -> str:
+        return self._first.candidate.model or ""
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._servers.is_stopped(self._first.candidate)
+
+    async def _stored(self) -> list[BatchRow]:
+        stored = await asyncio.to_thread(self._run.store.batches, self._run.row.id)
+        return [batch for batch in stored if batch.model == self._name and not batch.settled]
+
+    def _stop(self, cause: CallFailed | str) -> None:
+        is_provider = isinstance(cause, CallFailed) and cause.stops == "provider"
+        name = self._first.candidate.provider if is_provider else self._first.candidate.model
+        self._servers.stop(name or "", f"stopped after {cause}")
+        self._run.watch.stopped(self._servers.causes)
+
+    # Making
+
+    async def _make(self) -> None:
+        """One batch of what is to be asked, as large as a batch and the budget may be."""
+        with tempfile.TemporaryFile() as lines:
+            batch = await self._fill(lines)
+            if batch is None:
+                return
+            self._open.append(batch)
+            self._look_s = FIRST_LOOK_S
+            await self._send(batch, lines)
+
+    async def _fill(self, lines: IO[bytes]) -> BatchRow | None:
+        """Commit the intents of a batch and write their lines; None where nothing is to be sent."""
+        run, batch, requests, size, is_full = self._run, None, 0, 0, False
+        while self._to_ask and not is_full and not self._no_room:
+            units = [self._to_ask.popleft() for _ in range(min(WINDOW, len(self._to_ask), MOST_REQUESTS - requests))]
+            found = await asyncio.to_thread(window, run, units, self._identities)
+            await self._write([], found.known)
+            ready: list[tuple[Work, bytes]] = []
+            for at, work in enumerate(found.works):
+                line = request_line(_custom_id(work.unit, self._next(work)), self._url, self._model, work.request)
+                if len(line) > MOST_BYTES:
+                    await self._write([], [failed(work, "larger than a batch may be", transient=False)])
+                elif size + len(line) > MOST_BYTES:
+                    self._to_ask.extendleft(late.unit for late in reversed(found.works[at:]))
+                    is_full = True
+                    break
+                else:
+                    size += len(line)
+                    ready.append((work, line))
+            if ready and batch is None:
+                batch = await asyncio.to_thread(run.store.plan_batch, run.row.id, self._name)
+            if batch is not None and ready:
+                requests += await self._intend(batch, ready, lines)
+            is_full = is_full or requests >= MOST_REQUESTS
+        if batch is None:
+            return None
+        done = requests == 0  # there was no room in the budget for a single one
+        batch = await asyncio.to_thread(run.store.change_batch, batch, requests=requests, settled=done)
+        return None if done else batch
+
+    async def _intend(self, batch: BatchRow, ready: Sequence[tuple[Work, bytes]], lines: IO[bytes]) -> int:
+        """Commit the intents; those that find no budget are left to be asked later. Returns how many found it."""
+        intents = [
+            Intent(work.unit, self._next(work), self._most(work), time.time(), batch=batch.key) for work, _ in ready
+        ]
+        holds = await self._run.ledger.write(*intents)
+        lines.writelines(line for (_, line), fits in zip(ready, holds, strict=True) if fits)
+        late = [work.unit for (work, _), fits in zip(ready, holds, strict=True) if not fits]
+        self._to_ask.extendleft(reversed(late))
+        self._no_room = bool(late)
+        return sum(holds)
+
+    def _next(self, work: Work) -> int:
+        return self._run.next_attempt(work.unit)
+
+    def _most(self, work: Work) -> Decimal:
+        price = self._run.plan.arms[work.unit.arm].price
+        return reserve(price, as_json(work.request.messages), work.request.max_tokens) if price else Decimal(0)
+
+    async def _send(self, batch: BatchRow, lines: IO[bytes]) -> None:
+        store = self._run.store
+        try:
+            file_id = await self._server.upload(lines)
+        except CallFailed as failure:  # a file alone is no work, and bills nothing
+            await self._settle(batch, {}, _stopping(failure, "unsent"))
+            return
+        batch = self._keep(await asyncio.to_thread(store.change_batch, batch, state="creating"))
+        try:
+            remote = await self._server.create(file_id, _metadata(batch), batch.planned_at)
+        except CallFailed as failure:
+            await self._give_up(batch, failure)
+            return
+        self._keep(await asyncio.to_thread(store.change_batch, batch, remote_id=remote.id, state=remote.state))
+
+    # Looking
+
+    async def _adopt(self, batch: BatchRow) -> None:
+        """Take up a batch that an earlier process left where it may or may not have been created."""
+        if batch.remote_id is not None:
+            return
+        if batch.state == "planned":
+            await self._settle(batch, {}, CallFailed("the process ended before it was sent", outcome="unsent"))
+            return
+        try:
+            remote = await self._server.find(_metadata(batch), batch.planned_at)
+        except CallFailed as failure:
+            await self._give_up(batch, failure)
+            return
+        if remote is None:
+            await self._settle(batch, {}, CallFailed("the process ended before it was sent", outcome="unsent"))
+        else:
+            change = self._run.store.change_batch
+            self._keep(await asyncio.to_thread(change, batch, remote_id=remote.id, state=remote.state))
+
+    async def _look(self, batch: BatchRow) -> None:
+        assert batch.remote_id is not None
+        try:
+            remote = await self._server.get(batch.remote_id)
+            told = {"state": remote.state, "completed": remote.completed or 0, "failed": remote.failed}
+            if any(getattr(batch, key) != value for key, value in told.items()):
+                batch = self._keep(await asyncio.to_thread(self._run.store.change_batch, batch, **told))
+            if not remote.is_ended:
+                return
+            answers = await self._server.answers(remote)
+        except CallFailed as failure:
+            if failure.stops == "model":  # there is no such batch, or no such file
+                lost = CallFailed(f"its batch, or the file of its answers, is gone ({failure})", outcome="unknown")
+                await self._give_up(batch, lost)
+            else:
+                self._leave(batch, failure)
+            return
+        await self._settle(batch, answers, _missing(remote, answers))
+        if remote.state == "failed":
+            self._stop(f"its batch {remote.id} failed: {remote.cause or 'its provider names no cause'}")
+        if remote.state == "cancelled" and batch.key not in self._resumed:
+            self._stop(f"its batch {remote.id} was cancelled at its provider")
+
+    async def _give_up(self, batch: BatchRow, failure: CallFailed) -> None:
+        """Go on without the model. What another look may still tell is left for a resume."""
+        if failure.outcome == "unknown" and failure.retry:
+            self._leave(batch, failure)
+        else:
+            await self._settle(batch, {}, _stopping(failure, failure.outcome))
+
+    def _leave(self, batch: BatchRow, failure: CallFailed) -> None:
+        self._open = [one for one in self._open if one.key != batch.key]
+        self._stop(failure)
+
+    # Settling
+
+    async def _settle(self, batch: BatchRow, answers: Answers, missing: CallFailed) -> None:
+        """Write what came of all that is still open in a batch; what is to be tried again is asked again.
+
+        It may be killed in between: what is written then isn't open any more.
+        """
+        intents = await asyncio.to_thread(self._run.store.batch_intents, batch)
+        for at in range(0, len(intents), WINDOW):
+            chunk = intents[at : at + WINDOW]
+            works = await asyncio.to_thread(keyed, self._run, [one.unit for one in chunk], self._identities)
+            outcomes: list[Outcome] = []
+            rows: list[ResultRow] = []
+            for work, intent in zip(works, chunk, strict=True):
+                said = answers.get(_custom_id(intent.unit, intent.attempt), missing)
+                outcome, row = self._outcome(work, intent, said)
+                outcomes.append(outcome)
+                rows += [row] if row else []
+            await self._write(outcomes, rows)
+        await asyncio.to_thread(self._run.store.change_batch, batch, settled=True)
+        self._open = [one for one in self._open if one.key != batch.key]
+        self._no_room = False
+
+    def _outcome(self, work: Work, intent: Intent, said: Answer | CallFailed) -> tuple[Outcome, ResultRow | None]:
+        """The attempt's outcome, and the row's result where it has one now."""
+        arm = self._run.plan.arms[work.unit.arm]
+        if isinstance(said, Answer):
+            cost = arm.price.cost(said.usage) if arm.price else None
+            return Outcome(intent, "answered", said.usage, cost), answered(self._run.plan, work, said, cost)
+        outcome = failed_outcome(intent, said, arm)
+        if said.stops is not None:
+            self._stop(said)
+            return outcome, None
+        if said.outcome == "unsent":
+            self._to_ask.append(work.unit)
+            return outcome, None
+        self._tries[work.unit] += 1
+        if said.retry and self._tries[work.unit] < TRIES:
+            self._to_ask.append(work.unit)
+            return outcome, None
+        return outcome, failed(work, str(said), transient=said.retry)
+
+    async def _write(self, outcomes: Sequence[Outcome], rows: Sequence[ResultRow]) -> None:
+        if outcomes or rows:
+            await self._run.ledger.write(*outcomes, *rows)
+            self._run.settled(outcomes)
+            self._run.count(len(rows))
+
+    def _keep(self, changed: BatchRow) -> BatchRow:
+        self._open = [changed if one.key == changed.key else one for one in self._open]
+        return changed
+
+
+def _custom_id(unit: Unit, attempt: int) -> str:
+    return "-".join(map(str, (*unit, attempt)))
+
+
+def _metadata(batch: BatchRow) -> dict[str, str]:
+    return {"ftvp_run": batch.run_id, "ftvp_batch": batch.key}
+
+
+def _stopping(failure: CallFailed, became: Became) -> CallFailed:
+    """For all of a batch: its rows stay unfinished."""
+    return CallFailed(str(failure), outcome=became, stops=failure.stops or "model", status=failure.status)
+
+
+def _missing(remote: RemoteBatch, answers: Answers) -> CallFailed:
+    """What is to be said of a request without a line: not run, where all that was completed is there."""
+    came = sum(isinstance(one, Answer) for one in answers.values())
+    if remote.state != "completed" and remote.completed is not None and came >= remote.completed:
+        said = f"its batch was {remote.state} before it was answered"
+        return CallFailed(said, outcome="refused", retry=True)
+    return CallFailed("the batch's answers have no line for it", outcome="unknown", retry=True)

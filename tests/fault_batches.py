@@ -1,0 +1,157 @@
+"""The fault server's files and batches: each batch takes a while, answers in another order, and fails on purpose."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
+ENDED = {"completed", "failed", "expired", "cancelled"}
+
+
+@dataclass
+class BatchFaults:
+    """What goes wrong. `ends`: how the first batches end, one after another; each later one is completed.
+
+    Of an expired or cancelled batch every second request was answered. `missing`, `refused`, `twice`: every so-manyth
+    line is left out of the output, is an error of its own, or stands there twice.
+    """
+
+    takes_s: float = 0.0
+    ends: list[str] = field(default_factory=list)
+    missing: int = 0
+    refused: int = 0
+    twice: int = 0
+    drop_creates: int = 0  # so many are created, and the connection is dropped before the answer
+    refuse_creates: int = 0  # so many are answered 429, and nothing is created
+    hold_create_s: float = 0.0  # created, and answered later
+    no_listing: bool = False
+    unauthorized: bool = False
+
+
+class Batches:
+    """Files and batches by id. `created` counts what was really begun."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.faults = BatchFaults()
+        self.files: dict[str, bytes] = {}
+        self.by_id: dict[str, dict[str, Any]] = {}
+        self.cancelled: list[str] = []
+        self.asked = 0  # how often one was looked at
+        self.headers: list[Mapping[str, str]] = []
+        self._answer = answer
+
+    @property
+    def created(self) -> int:
+        return len(self.by_id)
+
+    def add_to(self, application: web.Application) -> None:
+        router = application.router
+        router.add_post("/v1/files", self.upload)
+        router.add_get("/v1/files/{id}/content", self.content)
+        router.add_post("/v1/batches", self.create)
+        router.add_get("/v1/batches", self.listed)
+        router.add_get("/v1/batches/{id}", self.get)
+        router.add_post("/v1/batches/{id}/cancel", self.cancel)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        self.headers.append(dict(request.headers))
+        if self.faults.unauthorized:
+            return web.json_response({"error": {"message": "wrong key"}}, status=401)
+        form = await request.post()
+        assert form["purpose"] == "batch"
+        file = form["file"]
+        assert isinstance(file, web.FileField)
+        id_ = f"file-{len(self.files)}"
+        self.files[id_] = file.file.read()
+        return web.json_response({"id": id_, "object": "file", "purpose": "batch"})
+
+    async def content(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.files[request.match_info["id"]])
+
+    async def create(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if self.faults.refuse_creates > 0:
+            self.faults.refuse_creates -= 1
+            return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0"})
+        assert body["endpoint"] == "/v1/chat/completions" and body["completion_window"] == "24h"
+        lines = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
+        assert len({line["body"]["model"] for line in lines}) == 1  # as OpenAI asks
+        id_ = f"batch_{len(self.by_id)}"
+        self.by_id[id_] = {
+            "id": id_,
+            "object": "batch",
+            "status": "in_progress",
+            "metadata": body["metadata"],
+            "created_at": int(time.time()),
+            "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
+            "lines": lines,
+            "bytes": len(self.files[body["input_file_id"]]),
+            "begun": time.monotonic(),
+            "end": self.faults.ends.pop(0) if self.faults.ends else "completed",
+        }
+        if self.faults.drop_creates > 0:
+            self.faults.drop_creates -= 1
+            assert request.transport is not None
+            request.transport.abort()
+        await asyncio.sleep(self.faults.hold_create_s)
+        return web.json_response(self._told(id_))
+
+    async def listed(self, request: web.Request) -> web.Response:
+        if self.faults.no_listing:
+            return web.json_response({"error": {"message": "no such thing here"}}, status=404)
+        newest = list(reversed(self.by_id))
+        after = request.query.get("after")
+        start = newest.index(after) + 1 if after else 0
+        page = newest[start : start + 2]  # small pages: the client has to turn them
+        more = start + 2 < len(newest)
+        return web.json_response({"object": "list", "data": [self._told(id_) for id_ in page], "has_more": more})
+
+    async def get(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        return web.json_response(self._told(request.match_info["id"]))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        self.cancelled.append(id_)
+        if self.by_id[id_]["status"] not in ENDED:
+            self._end(self.by_id[id_], "cancelled")
+        return web.json_response(self._told(id_))
+
+    def _told(self, id_: str) -> dict[str, Any]:
+        batch = self.by_id[id_]
+        if batch["status"] not in ENDED and time.monotonic() - batch["begun"] >= self.faults.takes_s:
+            self._end(batch, batch["end"])
+        return {key: value for key, value in batch.items() if key not in {"lines", "bytes", "begun", "end"}}
+
+    def _end(self, batch: dict[str, Any], how: str) -> None:
+        batch["status"] = how
+        if how == "failed":
+            batch["errors"] = {"data": [{"code": "token_limit_exceeded", "message": "too many tokens are waiting"}]}
+            return
+        output, errors = [], []
+        lines = batch["lines"]
+        for at, line in enumerate(reversed(lines)):
+            name = {"id": f"req-{at}", "custom_id": line["custom_id"]}
+            if how != "completed" and at % 2:
+                errors.append({**name, "response": None, "error": {"code": f"batch_{how}", "message": f"was {how}"}})
+            elif self.faults.refused and at % self.faults.refused == 0:
+                said = {"status_code": 400, "body": {"error": {"message": "this row is too long"}}}
+                errors.append({**name, "response": said, "error": None})
+            else:
+                said = {"status_code": 200, "body": self._answer(line["body"])}
+                answered = {**name, "response": said, "error": None}
+                if not (self.faults.missing and at % self.faults.missing == 0):
+                    output.append(answered)
+                if self.faults.twice and at % self.faults.twice == 0:
+                    output.append({**answered, "response": {"status_code": 500, "body": {}}})
+        completed = len({one["custom_id"] for one in output})
+        batch["request_counts"] = {"total": len(lines), "completed": completed, "failed": len(errors)}
+        for key, rows in (("output_file_id", output), ("error_file_id", errors)):
+            if rows:
+                batch[key] = f"{batch['id']}-{key}"
+                self.files[batch[key]] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)

@@ -1,0 +1,315 @@
+"""Batches: half the price, no latency, every attempt accounted for, whatever the provider or a kill does to them."""
+
+import json
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.jobs.execute import execute
+from ftvp_core.report.load import load_report
+from ftvp_core.report.write import to_json
+from ftvp_core.runs import in_batches
+from ftvp_core.runs.cached import keyed
+from ftvp_core.runs.plan import make_plan, new_run, read_sources
+from ftvp_core.spec import load
+from ftvp_core.store.opening import open_store
+from tests.fault_server import TOKENS_IN, TOKENS_OUT, Served, fault_server
+from tests.faults.conftest import PRICE, Project, truth
+
+N = 40
+HALF = (TOKENS_IN * PRICE["input"] + TOKENS_OUT * PRICE["output"]) / 1e6 / 2
+
+
+def write(project: Project, served: Served, n: int = N, models: tuple[str, ...] = ("m",), **run: Any) -> Path:
+    file = project.write(served, n=n, models=dict.fromkeys(models, PRICE), **run)
+    project.edit(providers={"sim": {"base_url": served.url, "batch": True}})
+    return file
+
+
+@pytest.fixture
+def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project's runs in this process: what no kill is needed for is tried without starting another one."""
+    monkeypatch.setenv("FTVP_HOME", project.environment["FTVP_HOME"])
+    monkeypatch.delenv("FTVP_DATABASE_URL", raising=False)
+    return project
+
+
+def run(project: Project, run_id: str | None = None) -> tuple[str, dict[str, Any], str]:
+    """A new run, or one that goes on: its state, its only candidate's figures, why it ended."""
+    store = open_store()
+    spec = load(project.file)
+    if run_id is None:
+        run_id = new_run(store, make_plan(spec, read_sources(spec, project.folder)), project.folder, {})
+    else:
+        store.requeue(run_id, enqueued=False)
+    ended = execute(store, run_id)
+    (one, *_) = json.loads(to_json(load_report(store, run_id)))["candidates"]
+    return ended.state, one, ended.cause or ""
+
+
+def newest() -> str:
+    return open_store().runs()[0].id
+
+
+def until(true: Callable[[], object]) -> None:
+    limit = time.monotonic() + 40
+    while not true():
+        assert time.monotonic() < limit, "it didn't come in time"
+        time.sleep(0.005)
+
+
+def column(project: Project, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(project.folder / "home" / "ftvp.db", timeout=30)) as connection:
+        return [row[0] for row in connection.execute(sql)]
+
+
+def right(project: Project, one: dict[str, Any], served: Served, billed: int = N) -> None:
+    """All is answered, as often as it was billed, at half the price, and no latency is claimed."""
+    assert (one["n_scored"], one["n_failed"], one["accuracy"]) == (N, 0, truth("m", N))
+    assert served.billed["m"] == billed
+    assert (one["latency_s"], one["ttft_s"]) == (None, None)
+    assert one["cost_per_1k_usd"] == pytest.approx(1000 * HALF, abs=1e-12)
+    assert one["cost_usd"] == pytest.approx((billed - one["attempts_cost_unknown"]) * HALF, abs=1e-12)
+    (reserved,) = column(project, "SELECT reserved_usd FROM runs")
+    held = column(project, "SELECT coalesce(sum(reserve_usd), 0) FROM attempts WHERE cost_usd IS NULL")
+    assert [reserved] == held
+
+
+def test_a_batch_is_answered_at_half_the_price_and_a_second_run_is_the_caches(inside: Project) -> None:
+    with fault_server() as served:
+        write(inside, served)
+        state, one, _ = run(inside)
+        assert state == "done"
+        right(inside, one, served)
+        assert one["attempts"] == served.requests == N
+        assert (served.batches.created, column(inside, "SELECT settled FROM batches")) == (1, [1])
+        _, one, _ = run(inside)
+        assert (one["attempts"], one["n_scored"], served.batches.created) == (0, N, 1)
+        inside.edit(providers={"sim": {"base_url": served.url}})  # and single calls, which are timed, aren't
+        _, one, _ = run(inside)
+    assert served.requests == 2 * N and one["latency_s"] is not None
+
+
+def test_each_model_has_its_own_batch_and_shares_it_between_its_candidates(inside: Project) -> None:
+    with fault_server() as served:
+        write(inside, served, models=("a", "b"))
+        twice = {"name": "a again", "model": "sim/a", "prompt": {"user": "Now: {question}"}}
+        inside.edit(candidates=[*json.loads(inside.file.read_text())["candidates"], twice])
+        state, _, _ = run(inside)
+        report = load_report(open_store(), newest())
+    assert (state, served.batches.created) == ("done", 2)
+    assert [one.accuracy for one in report.comparison.candidates] == [truth("a", N), truth("b", N), truth("a", N)]
+
+
+@pytest.mark.parametrize(
+    ("faults", "created"),
+    [({"twice": 3}, 1), ({"ends": ["expired"]}, 2), ({"drop_creates": 1}, 1), ({"refuse_creates": 2}, 1)],
+    ids=["answered twice", "expired", "dropped after its creation", "429 before its creation"],
+)
+def test_what_is_missed_is_asked_again_and_what_was_made_is_not(
+    inside: Project, faults: dict[str, Any], created: int
+) -> None:
+    with fault_server() as served:
+        for name, value in faults.items():
+            setattr(served.batches.faults, name, value)
+        write(inside, served)
+        state, one, cause = run(inside)
+    assert (state, served.batches.created, one["attempts_cost_unknown"]) == ("done", created, 0), cause
+    right(inside, one, served)
+
+
+def test_a_line_that_is_missing_is_of_unknown_cost_and_asked_for_in_three_batches(inside: Project) -> None:
+    with fault_server() as served:
+        served.batches.faults.missing = 10  # the first line of every batch, and every tenth
+        write(inside, served)
+        state, one, _ = run(inside)
+    assert (state, served.batches.created) == ("done", 3)
+    assert (one["n_scored"], one["n_failed"], one["attempts_cost_unknown"]) == (N - 1, 1, 4 + 1 + 1)
+    assert served.requests == one["attempts"] == N + 4 + 1
+
+
+@pytest.mark.parametrize(("limit", "value", "sizes"), [("REQUESTS", 15, [15, 15, 10]), ("BYTES", 5000, None)])
+def test_what_is_too_large_for_one_batch_is_split(
+    inside: Project, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, sizes: list[int] | None
+) -> None:
+    monkeypatch.setattr(in_batches, f"MOST_{limit}", value)
+    with fault_server() as served:
+        write(inside, served)
+        state, one, _ = run(inside)
+        assert state == "done"
+        right(inside, one, served)
+    made = [len(one["lines"]) for one in served.batches.by_id.values()]
+    assert sum(made) == N and len(made) > 1
+    assert sizes is None or made == sizes
+    assert limit == "REQUESTS" or all(one["bytes"] <= value for one in served.batches.by_id.values())
+
+
+def test_lines_that_are_errors_fail_their_rows_and_cost_nothing(inside: Project) -> None:
+    with fault_server() as served:
+        served.batches.faults.refused = 10
+        write(inside, served)
+        state, one, _ = run(inside)
+    assert (state, one["n_failed"], one["n_scored"], one["attempts_cost_unknown"]) == ("done", 4, 36, 0)
+    assert one["cost_usd"] == pytest.approx(36 * HALF, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("end", "said", "scored"),
+    [("failed", "failed: too many tokens are waiting", 0), ("cancelled", "was cancelled at its provider", N // 2)],
+)
+def test_a_batch_that_ends_at_its_provider_stops_its_model_and_a_resume_goes_on(
+    inside: Project, end: str, said: str, scored: int
+) -> None:
+    with fault_server() as served:
+        served.batches.faults.ends = [end]
+        write(inside, served)
+        state, one, cause = run(inside)
+        assert state != "done" and one["n_scored"] == scored and said in cause
+        state, one, _ = run(inside, newest())
+        assert state == "done"
+        right(inside, one, served)
+
+
+def test_a_wrong_key_stops_the_provider_before_anything_is_made_and_no_other_key_is_sent(
+    inside: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-another")
+    with fault_server() as served:
+        served.batches.faults.unauthorized = True
+        write(inside, served)
+        state, _, cause = run(inside)
+        assert (state, served.batches.created) == ("failed", 0)
+        assert "sim: stopped after HTTP 401: wrong key" in cause
+        assert served.batches.headers and "another" not in str(served.batches.headers)
+        served.batches.faults.unauthorized = False
+        state, one, _ = run(inside, newest())
+        assert state == "done"
+        right(inside, one, served)
+
+
+def test_a_limit_holds_and_what_has_no_room_waits_for_the_batch_before_it(inside: Project) -> None:
+    reserve = (len('[{"role": "user", "content": "[ex-10] right?"}]') * 0.15 + 256 * 0.60) / 1e6 / 2
+    with fault_server() as served:
+        write(inside, served, max_cost_usd=round(20 * reserve, 9))
+        state, one, cause = run(inside)
+    assert state == "done", cause
+    right(inside, one, served)
+    assert served.batches.created == 3
+    assert len(served.batches.by_id["batch_0"]["lines"]) <= 20
+
+
+def test_a_limit_with_no_room_for_one_call_makes_no_batch(inside: Project) -> None:
+    with fault_server() as served:
+        write(inside, served, max_cost_usd=0.00001)
+        state, _, cause = run(inside)
+    assert (state, served.batches.created) == ("failed", 0)
+    assert "leaves no room" in cause
+
+
+def test_a_stream_in_a_batch_is_refused_before_any_call(inside: Project) -> None:
+    with fault_server() as served:
+        write(inside, served)
+        streamed = {"name": "m", "model": "sim/m", "prompt": {"user": "{question}"}, "sampling": {"stream": True}}
+        inside.edit(candidates=[streamed])
+        with pytest.raises(UserError, match="a batch can't stream"):
+            run(inside)
+    assert served.batches.created == 0
+
+
+def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
+    inside: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_batches, "WINDOW", 10)
+    chunks: list[int] = []
+
+    def broken(*given: Any) -> Any:
+        chunks.append(1)
+        if len(chunks) == 3:
+            raise RunStopped("the third chunk")
+        return keyed(*given)
+
+    with fault_server() as served:
+        write(inside, served)
+        monkeypatch.setattr(in_batches, "keyed", broken)
+        state, one, _ = run(inside)
+        assert (state, one["n_scored"]) == ("partial", 20)
+        state, one, _ = run(inside, newest())
+        assert (state, served.batches.created, one["attempts"]) == ("done", 1, N)
+        right(inside, one, served)
+
+
+@pytest.mark.parametrize("moment", ["created", "looked at"])
+def test_a_kill_at_any_moment_bills_no_example_twice(project: Project, inside: Project, moment: str) -> None:
+    with fault_server() as served:
+        faults, batches = served.batches.faults, served.batches
+        faults.takes_s = 1.0
+        faults.hold_create_s = 30.0 if moment == "created" else 0.0
+        write(project, served)
+        process = project.start("run", str(project.file))
+        until(lambda: batches.created if moment == "created" else batches.asked)
+        process.kill()
+        process.communicate()
+        assert open_store().runs()[0].state == "interrupted"
+        faults.hold_create_s = 0.0
+        state, one, cause = run(inside, newest())
+        assert (state, batches.created, one["attempts"]) == ("done", 1, N), cause
+        right(project, one, served)
+
+
+def test_a_kill_between_the_file_and_its_batch_sends_nothing_twice(project: Project, inside: Project) -> None:
+    with fault_server() as served:
+        write(project, served)
+        served.batches.faults.refuse_creates = 1_000_000
+        process = project.start("run", str(project.file))
+        until(lambda: served.batches.faults.refuse_creates < 1_000_000)
+        process.kill()
+        process.communicate()
+        served.batches.faults.refuse_creates = 0
+        state, one, _ = run(inside, newest())
+        assert (state, one["attempts"]) == ("done", N)  # the first intents never left
+        right(project, one, served)
+    assert sorted(column(project, "SELECT state FROM attempts")) == ["answered"] * N + ["unsent"] * N
+
+
+def test_where_a_provider_lists_no_batches_what_it_did_is_unknown_and_said(project: Project, inside: Project) -> None:
+    with fault_server() as served:
+        write(project, served)
+        served.batches.faults.no_listing = True
+        served.batches.faults.hold_create_s = 30.0
+        process = project.start("run", str(project.file))
+        until(lambda: served.batches.created)
+        process.kill()
+        process.communicate()
+        served.batches.faults.hold_create_s = 0.0
+        state, one, cause = run(inside, newest())
+        assert state == "failed" and "can't be known" in cause and one["attempts_cost_unknown"] == N
+        state, one, _ = run(inside, newest())  # who goes on has been told
+    assert (state, one["n_scored"], one["attempts_cost_unknown"]) == ("done", N, N)
+
+
+def test_an_interrupt_cancels_the_batch_keeps_what_came_and_a_resume_asks_for_the_rest(
+    project: Project, inside: Project
+) -> None:
+    with fault_server() as served:
+        served.batches.faults.takes_s = 3600
+        write(project, served)
+        process = project.start("run", str(project.file))
+        until(lambda: served.batches.asked)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        assert (process.returncode, open_store().runs()[0].state) == (2, "cancelled")
+        assert "half price" in error and "Traceback" not in error
+        assert served.batches.cancelled == ["batch_0"]
+        assert len(project.finished()) == N // 2
+        served.batches.faults.takes_s = 0.1
+        state, one, _ = run(inside, newest())
+        assert state == "done"
+        right(project, one, served)

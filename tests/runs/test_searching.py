@@ -1,0 +1,219 @@
+"""A server's embeddings and re-ranking: each request is in the ledger, paid once, within the limit, and lost by no kill."""
+
+import json
+import signal
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftvp_core.__main__ import main
+from ftvp_core.report.load import Report, load_report
+from ftvp_core.store.opening import open_store
+from tests.fault_server import TOKENS_IN, TOKENS_OUT, Served, fault_server
+from tests.faults.conftest import Project
+
+EMBED, RERANK, ASK = Decimal("0.02"), Decimal("0.05"), (Decimal("0.15"), Decimal("0.60"))
+TOPICS = ("invoice", "refund", "password", "parcel", "lamp", "hours", "warranty", "address", "카드", "كلمة")
+
+
+@pytest.fixture
+def server() -> Iterator[Served]:
+    with fault_server(latency_s=0.0) as served:
+        yield served
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def write(folder: Path, server: Served, candidates: list[dict[str, Any]], n: int = 12, **keys: Any) -> Path:
+    """A comparison of `n` questions over 80 passages, all its models priced."""
+    (folder / "docs").mkdir(exist_ok=True)
+    for topic in TOPICS:
+        for at in range(8):
+            (folder / "docs" / f"{topic}-{at}.txt").write_text(f"About the {topic}, part {at}: " + "so it is. " * at)
+    rows = [
+        {"id": f"r{at}", "question": f"[ex-{at}] what of the {TOPICS[at % len(TOPICS)]}?", "answer": "yes",
+         "gold": f"{TOPICS[at % len(TOPICS)]}-{at % 8}.txt"}
+        for at in range(n)
+    ]  # fmt: skip
+    (folder / "eval.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    priced = {"m": ASK, "embed": (EMBED, 0), "rank": (RERANK, 0)}
+    prices = {f"one/{name}": {"input": str(in_), "output": str(out)} for name, (in_, out) in priced.items()}
+    file = folder / "comparison.yaml"
+    whole = {
+        "eval_set": {"path": "eval.jsonl", "gold": "gold"},
+        "knowledge": {"path": "docs"},
+        "providers": {"one": {"base_url": server.url}},
+        "prices": prices,
+        "candidates": candidates,
+        "run": {"concurrency": 8, "max_cost_usd": 5},
+    }
+    file.write_text(json.dumps(whole | keys))
+    return file
+
+
+def rag(name: str = "rag", **retrieval: Any) -> dict[str, Any]:
+    # The question last: the fault server takes the last [ex-…] of a prompt.
+    return {"name": name, "model": "one/m", "prompt": {"user": "{context}\n\n{question}"},
+            "sampling": {"max_tokens": 8}, "retrieval": {"embedder": "one/embed", **retrieval}}  # fmt: skip
+
+
+def newest() -> Report:
+    store = open_store()
+    return load_report(store, store.runs()[0].id)
+
+
+def asking(n: int) -> Decimal:
+    return n * (TOKENS_IN * ASK[0] + TOKENS_OUT * ASK[1]) / 1_000_000
+
+
+def words(texts: list[str]) -> int:
+    return sum(len(text.split()) for text in texts)
+
+
+def test_every_request_is_accounted_for_and_no_text_is_paid_for_twice(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag(), rag("both", mode="hybrid", top_k=2)])
+    assert main(["run", str(file)]) == 0
+    passages = [text for request in server.embedded if len(request) > 1 for text in request]
+    questions = [text for request in server.embedded if len(request) == 1 for text in request]
+    assert (len(passages), len(set(passages)), len(questions), len(set(questions))) == (80, 80, 12, 12)
+    first, second = newest().comparison.candidates
+    assert (first.other_attempts, second.other_attempts) == (len(server.embedded), 0)
+    assert (first.attempts, second.attempts, first.attempts_cost_unknown) == (12, 12, 0)
+    assert first.cost_usd == asking(12) + server.search_tokens * EMBED / 1_000_000
+    assert second.cost_usd == asking(12)
+    a_request = (asking(12) + words(questions) * EMBED / 1_000_000) / 12
+    assert first.cost_per_1k_usd == second.cost_per_1k_usd == 1000 * a_request
+    sent = server.search_requests
+    assert main(["run", str(file)]) == 0
+    assert server.search_requests == sent, "a later run finds passages and questions"
+    assert [one.cost_per_1k_usd for one in newest().comparison.candidates] == [1000 * a_request] * 2
+    assert newest().comparison.candidates[0].cost_usd == 0
+
+
+def test_a_changed_file_pays_for_its_own_passages_and_a_deleted_one_is_not_found(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag(top_k=80)])
+    assert main(["run", str(file)]) == 0
+    server.embedded.clear()
+    (folder / "docs" / "refund-1.txt").write_text("Refunds have changed.")
+    (folder / "docs" / "refund-2.txt").unlink()
+    assert main(["run", str(file)]) == 0
+    assert server.embedded == [["Refunds have changed."]]
+    store = open_store()
+    sent = {id_ for row in store.results(store.runs()[0].id) for id_ in row.passages}
+    assert "refund-1.txt" in sent and "refund-2.txt" not in sent and len(sent) == 79
+
+
+def test_faults_are_tried_again_and_what_is_billed_adds_up(folder: Path) -> None:
+    with fault_server(latency_s=0.0, f429=0.2, f500=0.2) as server:
+        assert main(["run", str(write(folder, server, [rag()]))]) == 0
+        (figures,) = newest().comparison.candidates
+        assert figures.n_failed == 0
+        assert figures.other_attempts == server.search_requests > len(server.embedded)
+        assert figures.cost_usd == asking(12) + server.search_tokens * EMBED / 1_000_000
+
+
+def test_the_limit_holds_and_a_resume_pays_for_what_is_missing(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag()])
+    assert main(["run", str(file), "--max-cost", "0.00008"]) == 2
+    store = open_store()
+    run = store.runs()[0]
+    assert run.state in {"partial", "failed"} and "leaves no room" in (run.cause or "")
+    assert run.spent_usd == asking(len(server.messages)) + server.search_tokens * EMBED / 1_000_000
+    assert run.spent_usd <= Decimal("0.00008")
+    assert main(["run", "--resume", run.id, "--max-cost", "5"]) == 0
+    sent = [text for request in server.embedded for text in request]
+    assert len(sent) == len(set(sent)) == 92
+    (figures,) = newest().comparison.candidates
+    assert figures.cost_usd == asking(12) + server.search_tokens * EMBED / 1_000_000
+
+
+@pytest.mark.parametrize("fault", ["f401", "quota"])
+def test_a_server_that_refuses_to_embed_stops_its_own_candidates_alone(
+    folder: Path, server: Served, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    with fault_server(latency_s=0.0, **{fault: 1.0}) as wrong:
+        candidates = [rag(embedder="two/embed"), {"name": "plain", "model": "one/m", "prompt": {"user": "{question}"}}]
+        providers = {"one": {"base_url": server.url}, "two": {"base_url": wrong.url}}
+        prices = {"one/m": {"input": 1, "output": 1}, "two/embed": {"input": 1, "output": 0}}
+        file = write(folder, server, candidates, providers=providers, prices=prices)
+        assert main(["run", str(file)]) == 2
+        assert wrong.search_requests <= 8
+    refused, plain = newest().comparison.candidates
+    assert (refused.n_scored, plain.n_scored) == (0, 12)
+    assert refused.cost_usd == Decimal(0)
+    run = open_store().runs()[0]
+    assert "two: stopped after HTTP" in (run.cause or "")
+    capsys.readouterr()
+
+
+def test_a_question_that_no_server_takes_is_a_failed_row(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag()])
+    rows = (folder / "eval.jsonl").read_text().replace("what of the parcel", "too long: what of the parcel")
+    (folder / "eval.jsonl").write_text(rows)
+    assert main(["run", str(file)]) == 0
+    (figures,) = newest().comparison.candidates
+    assert (figures.n_scored, figures.n_failed) == (11, 1)
+    assert list(figures.failures) == ["its search failed: HTTP 400: this row is too long"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"prices": {"one/m": {"input": 1, "output": 1}}}, "there is a cost limit and one/embed has no price"),
+        ({"run": {}}, "is priced and there is no cost limit"),
+        (
+            {"prices": {"one/embed": {"input": 1, "output": 0}}, "run": {}},
+            "one/embed is priced and there is no cost limit",
+        ),
+    ],
+)
+def test_embeddings_need_a_price_and_a_limit_as_answers_do(
+    folder: Path, server: Served, capsys: pytest.CaptureFixture[str], keys: dict[str, Any], said: str
+) -> None:
+    assert main(["run", str(write(folder, server, [rag()], **keys))]) == 1
+    assert said in capsys.readouterr().err
+    assert server.search_requests == 0
+
+
+def test_what_a_killed_ingestion_paid_for_is_not_paid_for_again(tmp_path: Path) -> None:
+    passages = 1000
+    project = Project(tmp_path)
+    with fault_server(latency_s=0.05) as server:
+        file = write(tmp_path, server, [rag()], n=3, knowledge={"path": "k.csv"})
+        (tmp_path / "k.csv").write_text("text\n" + "\n".join(f"passage number {at}" for at in range(passages)))
+        rows = (tmp_path / "eval.jsonl").read_text().splitlines()
+        (tmp_path / "eval.jsonl").write_text("\n".join(json.dumps({**json.loads(row), "gold": ""}) for row in rows))
+        process = project.start("run", str(file))
+        while len(server.embedded) < passages // 32 // 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        run_id = project.call("runs").stdout.split()[0]
+        assert project.call("run", "--resume", run_id).returncode == 0
+    sent = [text for request in server.embedded for text in request]
+    assert len(set(sent)) == passages + 3
+    assert len(sent) - len(set(sent)) <= 256, "what one round of requests brought and wasn't written yet"
+
+
+def test_a_server_reranks_four_times_as_many_as_are_sent(folder: Path, server: Served) -> None:
+    """The fault server ranks the shorter passage higher: each topic's part 0, however it was found."""
+    file = write(folder, server, [rag(rerank="one/rank", top_k=2, mode="lexical")])
+    assert main(["run", str(file)]) == 0
+    assert server.embedded == []
+    assert [len(texts) for _, texts in server.reranked] == [8] * 12
+    (figures,) = newest().comparison.candidates
+    assert figures.other_attempts == 12
+    read = sum(words([question, *texts]) for question, texts in server.reranked)
+    assert figures.cost_usd == asking(12) + read * RERANK / 1_000_000
+    assert figures.cost_per_1k_usd == 1000 * figures.cost_usd / 12
+    store = open_store()
+    for row in store.results(store.runs()[0].id):
+        topic = TOPICS[row.example % len(TOPICS)]
+        assert row.passages == [f"{topic}-0.txt", f"{topic}-1.txt"]
