@@ -69,8 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="list the runs, newest first: id, state, name")
     runs.set_defaults(command=_runs)
 
-    export = commands.add_parser("export", help="write a stored run's results")
+    export = commands.add_parser("export", help="write a stored run's results, or a model that it tuned")
     export.add_argument("run_id", metavar="RUN_ID")
+    export.add_argument("--adapter", metavar="NAME", help="write this candidate's adapter with its card; needs --to")
+    export.add_argument("--merged", metavar="NAME", help="write it merged into its base, as one model; needs --to")
+    export.add_argument("--to", type=Path, metavar="DIR", help="the folder in which an exported model gets its own")
     _add_outputs(export)
     export.set_defaults(command=_export)
 
@@ -193,12 +196,31 @@ def _runs(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from ftvp_core.store.opening import open_store
 
-    if not (options.csv or options.json or options.comparison_csv):
-        raise UserError("export", "no file to write is given", "give --csv, --json or --comparison-csv")
+    if not (options.csv or options.json or options.comparison_csv or options.adapter or options.merged):
+        choices = "give --csv, --json, --comparison-csv, --adapter or --merged"
+        raise UserError("export", "no file to write is given", choices)
+    if (options.adapter or options.merged) and options.to is None:
+        raise UserError("export", "--to is missing", "name the folder that the model goes into")
     store = open_store()
     store.run(options.run_id)
     _write_outputs(options, store, options.run_id, show=False)
+    if options.adapter or options.merged:
+        _export_models(options, store)
     return 0
+
+
+def _export_models(options: argparse.Namespace, store: "Store") -> None:
+    """Write them, and print each one's folder and what serves it."""
+    from ftvp_core.jobs.export import write_adapter, write_merged
+    from ftvp_core.report.card import commands
+    from ftvp_core.report.load import load_report
+
+    report = load_report(store, options.run_id)
+    for name, write, merged in ((options.adapter, write_adapter, False), (options.merged, write_merged, True)):
+        if name:
+            print(write(store, report, name, options.to))
+            for server, command in commands(report, name, merged=merged).items():
+                print(f"{server}: {command}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -306,8 +328,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:
+    from ftvp_core.report.curves import all_findings
     from ftvp_core.report.load import load_report
-    from ftvp_core.report.sentence import summary
+    from ftvp_core.report.sentence import summary, tuned_findings
     from ftvp_core.report.write import candidate_rows, csv_text, example_rows, save, table, to_json
 
     report = load_report(store, run_id)
@@ -320,6 +343,8 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
     if show:
         print(table(report))
         print("\n" + "\n".join(summary(report.comparison, report.decision)))
+        for finding in (*tuned_findings(report.comparison), *all_findings(report.comparison)):
+            print(finding)
         for warning in report.decision.warnings:
             print(f"Warning ({warning.id}): {warning.message}")
 

@@ -26,7 +26,7 @@ from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.types import Example, ExampleSet, Finding, Knowledge
 
-Part = Literal["eval_set", "train_set"]
+Part = Literal["eval_set", "train_set", "forgetting_set"]
 Keys = dict[str, Any]
 
 
@@ -118,7 +118,7 @@ def read_as(keys: Keys, part: Part, table: Table, format_: str, rows: int) -> Se
 
 
 def _part_spec(keys: Keys, part: Part) -> TrainSetSpec:
-    return EvalSetSpec(**keys[part]) if part == "eval_set" else TrainSetSpec(**keys[part])
+    return TrainSetSpec(**keys[part]) if part == "train_set" else EvalSetSpec(**keys[part])
 
 
 def read_knowledge(keys: Keys) -> Knowledge | None:
@@ -231,6 +231,14 @@ def bounds_of(candidate: Mapping[str, Any]) -> tuple[Keys, Keys]:
     prompt = {part: text for part, text in prompt.items() if text}
     closed = {**closed, "name": f"{candidate['name']}, closed book", **({"prompt": prompt} if prompt else {})}
     return oracle, closed
+
+
+def check_so_far(keys: Keys) -> None:
+    """Whether the draft is valid as far as it goes. Raises UserError."""
+    whole = dict(keys)
+    for part in ("eval_set", "train_set", "knowledge"):  # missing ones are asked for where the run starts
+        whole.setdefault(part, {"path": "not chosen yet"})
+    to_spec(whole)
 
 
 def to_spec(keys: Keys) -> Spec:

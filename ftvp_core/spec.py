@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -135,6 +135,13 @@ class TuneSpec(Part):
     keep_leaked: bool = False
 
 
+class TrainRows(Part):
+    """What a floor learns from: all rows, or `rows` of them that aren't in the eval set, as a tune of so many has."""
+
+    rows: int | None = Field(None, ge=1)
+    seed: int = 0
+
+
 class Candidate(Part):
     """Who answers, and how it is asked. Exactly one of `model`, `recorded` and `floor` is given."""
 
@@ -149,6 +156,7 @@ class Candidate(Part):
     sampling: Sampling = Sampling()
     adapter: str | None = None
     tune: TuneSpec | None = None
+    train: TrainRows = TrainRows()
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -160,7 +168,22 @@ class Candidate(Part):
             raise ValueError(f"tune and adapter need a local/… model; found {self.model}")
         if self.tune and self.adapter:
             raise ValueError("found tune and adapter; give one of them")
+        if self.train != TrainRows() and not self.floor:
+            raise ValueError("train chooses a floor's rows; a tuned candidate has tune.examples")
         return self
+
+    @property
+    def is_tuned_here(self) -> bool:
+        """Whether its own base can be asked too: it is on this machine."""
+        return self.tune is not None or self.adapter is not None
+
+    def base(self) -> "Candidate":
+        """The same candidate without its tuning: what it was before."""
+        return self.model_copy(update={"tune": None, "adapter": None})
+
+    def asks_as(self, other: "Candidate") -> bool:
+        """Whether the two differ in their names alone."""
+        return self.model_copy(update={"name": other.name}) == other
 
     @property
     def provider(self) -> str | None:
@@ -196,11 +219,26 @@ class Candidate(Part):
 
 
 class Sweep(Part):
-    """One candidate, repeated with one of its numbers changed. `over` is the path to that number."""
+    """One candidate, repeated with one of its numbers changed. `over` is the path to that number.
+
+    With `seeds` each point is made once with each of them as the `seed` beside that number: a curve's spread.
+    """
 
     candidate: str
     over: str
     values: tuple[int | float, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = ()
+
+    def points(self) -> tuple[tuple[float, int | None], ...]:
+        """Each value with each seed, in their order; the seed is None where none is given."""
+        return tuple((value, seed) for value in self.values for seed in self.seeds or (None,))
+
+
+class SideArm(NamedTuple):
+    """Asked on the forgetting set: a tuned candidate, by its name in the file, or (`tuned` None) a base."""
+
+    candidate: Candidate
+    tuned: str | None
 
 
 class LoadSpec(Part):
@@ -236,6 +274,7 @@ class Spec(Part):
     name: Name = "comparison"
     eval_set: EvalSetSpec
     train_set: TrainSetSpec | None = None
+    forgetting_set: EvalSetSpec | None = None
     knowledge: KnowledgeSpec | None = None
     providers: dict[str, ProviderSpec] = {}
     prices: Prices = Prices()
@@ -268,12 +307,15 @@ class Spec(Part):
                 raise ValueError(
                     f"sweeps[{at}].candidate: found {sweep.candidate!r}; expected one of {', '.join(names)}"
                 )
-            for value in sweep.values:
+            if len(set(sweep.seeds)) < len(sweep.seeds):
+                raise ValueError(f"sweeps[{at}].seeds: a seed stands twice; it would give the same point")
+            for value, seed in sweep.points():
+                beside = f" with a seed of {seed} beside it" if seed is not None else ""
                 try:
-                    swept(self.by_name(sweep.candidate), sweep.over, value)
+                    swept(self.by_name(sweep.candidate), sweep.over, value, seed)
                 except (KeyError, ValidationError) as error:
                     raise ValueError(
-                        f"sweeps[{at}].over: {sweep.over} = {value} is no setting of {sweep.candidate}"
+                        f"sweeps[{at}].over: {sweep.over} = {value}{beside} is no setting of {sweep.candidate}"
                     ) from error
         return self
 
@@ -295,13 +337,37 @@ class Spec(Part):
     def arms(self) -> tuple[Candidate, ...]:
         """All that is run: the candidates in the file's order, then each sweep's points."""
         points = (
-            swept(self.by_name(sweep.candidate), sweep.over, value) for sweep in self.sweeps for value in sweep.values
+            swept(self.by_name(sweep.candidate), sweep.over, value, seed)
+            for sweep in self.sweeps
+            for value, seed in sweep.points()
         )
         return (*self.candidates, *points)
 
+    def base_of(self, candidate: Candidate) -> Candidate | None:
+        """The candidate that asks the same of the untuned model; None where the file has none."""
+        base = candidate.base()
+        return next((one for one in self.candidates if one.asks_as(base)), None)
 
-def swept(candidate: Candidate, over: str, value: float) -> Candidate:
-    """The candidate with the number at the dotted path `over` replaced. Raises KeyError, ValidationError."""
+    def side_arms(self) -> tuple[SideArm, ...]:
+        """What is asked on the forgetting set, after all other arms: each tuned candidate, and each base once."""
+        if self.forgetting_set is None:
+            return ()
+        tuned = [one for one in self.candidates if one.is_tuned_here]
+        bases: list[Candidate] = []
+        for one in tuned:
+            if not any(base.asks_as(one.base()) for base in bases):
+                bases.append(one.base())
+        return (
+            *(SideArm(one.model_copy(update={"name": f"{one.name} [forgetting]"}), one.name) for one in tuned),
+            *(SideArm(one.model_copy(update={"name": f"{one.name} [forgetting, before]"}), None) for one in bases),
+        )
+
+
+def swept(candidate: Candidate, over: str, value: float, seed: int | None = None) -> Candidate:
+    """The candidate with the number at the dotted path `over` replaced, and the `seed` beside it if one is given.
+
+    Raises KeyError, ValidationError.
+    """
     keys = candidate.model_dump()
     *path, last = over.split(".")
     part: Any = keys
@@ -312,7 +378,12 @@ def swept(candidate: Candidate, over: str, value: float) -> Candidate:
     if not isinstance(part, dict) or last not in part or over == "name":
         raise KeyError(over)
     part[last] = value
-    return Candidate(**{**keys, "name": f"{candidate.name} [{over}={value:g}]"})
+    if seed is not None:
+        if "seed" not in part:
+            raise KeyError(over)
+        part["seed"] = seed
+    beside = f", seed={seed}" if seed is not None else ""
+    return Candidate(**{**keys, "name": f"{candidate.name} [{over}={value:g}{beside}]"})
 
 
 def parse(text: str, where: str) -> Spec:

@@ -290,15 +290,110 @@ class PairFigures:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
+    """One value. With several seeds the figures are over all of them, and `by_seed` has each one's accuracy."""
+
     value: float
     figures: CandidateFigures
+    by_seed: tuple[float | None, ...] = ()
+
+
+class FitBand(NamedTuple):
+    """A fitted learning curve at so many rows, with its 95 % interval."""
+
+    rows: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearningFit:
+    """accuracy(n) = a − b·n^(−c). `trainings`: the fewest at any size.
+
+    `more_rows` are those that bring two points more, and `more_rows_low`, `more_rows_high` its interval's ends; None
+    where so many lie too far beyond what was tried. `gain_of_twice`: what twice as many rows bring. `off`: how far the
+    farthest size lies from the curve, where that is more than its own interval explains.
+    """
+
+    verdict: Literal["rises", "flattened", "not decided", "too few points"]
+    trainings: int
+    a: float | None = None
+    b: float | None = None
+    c: float | None = None
+    more_rows: float | None = None
+    more_rows_low: float | None = None
+    more_rows_high: float | None = None
+    gain_of_twice: Interval | None = None
+    off: float | None = None
+    band: tuple[FitBand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BesideFloor:
+    """A curve's point minus a floor's on the same number of rows, over the examples that both were scored on."""
+
+    floor: str
+    value: float
+    n: int
+    difference: float
+    interval: Interval
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
+    """A sweep. `fit`: where it is over training rows. `best`: where it isn't, the value of the most accurate point, and
+    `corrected` its accuracy without the luck of having been chosen on these rows."""
+
     candidate: str
     over: str
     points: tuple[CurvePoint, ...]
+    fit: LearningFit | None = None
+    beside_floor: tuple[BesideFloor, ...] = ()
+    best: float | None = None
+    corrected: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfter:
+    """Accuracies of an untuned model and of the tuned one, and `difference` = after − before on what both answered."""
+
+    n: int
+    before: Measured
+    after: Measured
+    difference: float
+    interval: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A tuned candidate. `base`: the candidate that asks the same of the untuned model; None where the file has none.
+
+    `adapter` names all that its adapter comes from; `forgetting` is on the second eval set, `change` on the first.
+    """
+
+    candidate: str
+    base: str | None
+    change: BeforeAfter | None
+    forgetting_set: str | None = None
+    forgetting: BeforeAfter | None = None
+    adapter: str | None = None
+    rows: int | None = None
+    seconds: float | None = None
+    device: str | None = None
+    best_step: int | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What to do with it; None where there is nothing to go by."""
+        if self.change is None:
+            return None
+        return "shown better than its base" if self.change.verdict == "better" else "no improvement: don't adopt"
+
+    @property
+    def forgets(self) -> bool:
+        return self.forgetting is not None and self.forgetting.verdict == "worse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +428,7 @@ class Comparison:
     slices: tuple[Slice, ...] = ()
     curves: tuple[Curve, ...] = ()
     load: tuple[LoadCurve, ...] = ()
+    tunes: tuple[Tuned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

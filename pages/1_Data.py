@@ -17,7 +17,8 @@ with frame("Data") as store:
         change(store, draft_id, name=name)
         st.rerun()
 
-    evaluated, trained, knowledge = st.tabs(["Eval set", "Training set (optional)", "Knowledge (optional)"])
+    named = ["Eval set", "Training set (optional)", "Knowledge (optional)", "Forgetting set (optional)"]
+    evaluated, trained, knowledge, forgotten = st.tabs(named)
     with evaluated, shown_errors("eval_set"):
         st.caption("Questions with the answers you would accept. No model is trained on them or shown them.")
         data.examples_part(store, draft_id, keys, "eval_set")
@@ -28,6 +29,13 @@ with frame("Data") as store:
     with knowledge, shown_errors("knowledge"):
         st.caption("Texts, documents or rows that retrieval may quote.")
         data.knowledge_part(store, draft_id, keys)
+    with forgotten, shown_errors("forgetting_set"):
+        st.caption(
+            "Other questions that the model answers well today. Every tuned candidate and its base are asked them too, by"
+            " the candidate's own prompt, to see what the tuning cost. A column that the prompt names has to be there;"
+            " {input} always is."
+        )
+        data.examples_part(store, draft_id, keys, "forgetting_set")
 
     if "eval_set" in keys:
         st.subheader("Findings", anchor=False)

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from ftvp_core.drafts import change, draft_keys, from_text, to_text, without_candidate
-from ui import address, candidates
+from ftvp_core.draft_sweeps import removed
+from ftvp_core.drafts import change, draft_keys, from_text, to_text
+from ui import address, candidates, sweeps
 from ui.frame import frame, shown_errors
 
 with frame("Candidates") as store:
@@ -22,11 +23,14 @@ with frame("Candidates") as store:
             line.markdown(candidates.described(candidate))
             with bounds, shown_errors(f"bounds-{candidate['name']}"):
                 candidates.bounds_button(store, draft_id, keys, candidate)
+                candidates.base_button(store, draft_id, keys, candidate)
             if edit.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
-                change(store, draft_id, candidates=without_candidate(keys, candidate["name"]))
+                change(store, draft_id, **removed(keys, candidate["name"]))
                 st.rerun()
         with shown_errors("form"):
             candidates.add_form(store, draft_id, keys)
+        with shown_errors("sweeps"):
+            sweeps.sweeps_part(store, draft_id, keys)
     with file, shown_errors("file"):
         text = st.text_area("The same comparison as a file", to_text(keys), height=420)
         if st.button("Use this file", disabled=text == to_text(keys)):

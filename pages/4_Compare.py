@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.store.store import RunRow, Store
-from ui import comparison, retrieval, sharing, state
+from ui import comparison, curves, exports, retrieval, sharing, state, tuned
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
@@ -17,6 +17,8 @@ def show(store: Store, run: RunRow) -> None:
     comparison.evidence(report.comparison, report.latencies_s)
     against = comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
     comparison.table(report.comparison, against)
+    tuned.before_after(report.comparison)
+    curves.curves(report.comparison)
     under_load(report.comparison)
     retrieval.figures(store, report)
     comparison.slices(report.comparison)
@@ -41,4 +43,5 @@ with frame("Compare") as store:
     else:
         show(store, run)
         where_they_differ(store, report_of(store, run))
+        exports.models(store, report_of(store, run))
         sharing.links(store, report_of(store, run))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import address, decide
+from ui import address, decide, tuned
 from ui.frame import frame
 from ui.runs import report_of
 
@@ -15,6 +15,7 @@ with frame("Decide") as store:
     else:
         report = report_of(store, store.run(run_id))
         decide.verdict(report)
+        tuned.before_after(report.comparison)
         decide.reasons(report.decision)
         decide.break_even(report)
         st.page_link("pages/4_Compare.py", label="The figures behind it", query_params={address.RUN: run_id})

@@ -6,15 +6,16 @@ from typing import Any
 
 import streamlit as st
 
+from ftvp_core.draft_sweeps import base_of
 from ftvp_core.drafts import (
     Keys,
     bounds_of,
     change,
+    check_so_far,
     names_gold,
     output_schema,
     put_candidate,
     suggested_search,
-    to_spec,
 )
 from ftvp_core.errors import UserError
 from ftvp_core.spec import OPENAI, Candidate, is_remote
@@ -71,6 +72,20 @@ def bounds_button(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> N
         for one in bounds:
             keys = {**keys, "candidates": put_candidate(keys, one)}
         change(store, draft_id, candidates=keys["candidates"])
+        st.rerun()
+
+
+def base_button(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> None:
+    """One click adds what a tuned candidate was before, where it isn't there yet."""
+    base = base_of(keys, candidate)
+    if base is None:
+        return
+    if st.button(
+        "Add its base",
+        key=f"base-{candidate['name']}",
+        help="The same without tuning: what the tuning changed is known only against it",
+    ):
+        change(store, draft_id, candidates=put_candidate(keys, base))
         st.rerun()
 
 
@@ -283,9 +298,6 @@ def _add(store: Store, draft_id: str, keys: Keys, candidate: Keys, providers: Ke
         "providers": {**keys.get("providers", {}), **providers} or None,
         "prices": {**keys.get("prices", {}), **prices} or None,
     }
-    whole = {**keys, **{key: part for key, part in changed.items() if part}}
-    for part in ("eval_set", "train_set", "knowledge"):  # missing ones are asked for where the run starts
-        whole.setdefault(part, {"path": "not chosen yet"})
-    to_spec(whole)
+    check_so_far({**keys, **{key: part for key, part in changed.items() if part}})
     change(store, draft_id, **changed)
     st.rerun()

@@ -47,6 +47,9 @@ def examples_part(store: Store, draft_id: str, keys: Keys, part: Part) -> None:
     if reading is None:
         st.info("Nothing here yet: drop a file above.")
         return
+    if part == "forgetting_set" and st.button("Remove it", key=f"remove-{part}"):
+        change(store, draft_id, forgetting_set=None)
+        st.rerun()
     _as_read(store, draft_id, keys, part, reading)
     _choices(store, draft_id, keys, part, reading)
     if reading.examples is None:
@@ -130,7 +133,7 @@ def _as_read(store: Store, draft_id: str, keys: Keys, part: Part, reading: Readi
 def _choices(store: Store, draft_id: str, keys: Keys, part: Part, reading: Reading) -> None:
     """How it was read, each changeable: what isn't chosen stays as recognised. A change is saved at once."""
     asked, mapping = keys[part], reading.examples.mapping if reading.examples else None
-    columns = {key: label for key, label in COLUMNS.items() if key != "gold" or part == "eval_set"}
+    columns = {key: label for key, label in COLUMNS.items() if key != "gold" or part != "train_set"}
     # What was chosen is the draft's, whoever changed it: a widget that remembers another choice would undo that.
     place = f"{part}-{draft_id}-{json.dumps(asked, sort_keys=True)}"
     chosen: Keys = {}

@@ -48,7 +48,13 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     amount = (
         f", at most {figures.dollars(min(most.most_usd, plan.limit_usd or most.most_usd))}" if most.most_usd else ""
     )
-    label = f"Run {most.calls:,} calls{amount}" if most.calls else f"Run {len(plan.arms)} candidates on {rows:,} rows"
+    compared, beside = (sum(arm.is_side is side for arm in plan.arms) for side in (False, True))
+    label = f"Run {most.calls:,} calls{amount}" if most.calls else f"Run {compared} candidates on {rows:,} rows"
+    if beside and plan.sources.forgetting_set is not None:
+        asked = len(plan.sources.forgetting_set.examples)
+        st.caption(
+            f"Beside them {beside} are asked the {asked:,} rows of the forgetting set: the tuned ones and their bases."
+        )
     if st.button(label, type="primary"):
         run_id = enqueue(store, draft_id, plan)
         address.show_run(run_id)

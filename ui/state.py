@@ -20,6 +20,7 @@ KIND: Final = "kind"
 PAGE: Final = "page"
 DIAGNOSIS: Final = "diagnosis"
 CSV: Final = "csv"
+EXPORTED: Final = "exported"
 
 
 def of_run(key: str, run_id: str) -> str:

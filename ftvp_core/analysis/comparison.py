@@ -23,8 +23,6 @@ from ftvp_core.analysis.retrieval import retrieval_figures
 from ftvp_core.types import (
     CandidateFigures,
     Comparison,
-    Curve,
-    CurvePoint,
     JsonMode,
     Method,
     PairFigures,
@@ -72,19 +70,11 @@ class ArmResults:
     priced: bool = True  # what it bills is known to be 0 where nothing was sent
 
 
-@dataclass(frozen=True, slots=True)
-class SweepPoints:
-    candidate: str
-    over: str
-    points: Sequence[tuple[float, ArmResults]]
-
-
 def compare(
     arms: Sequence[ArmResults],
     clusters: Ints,
     tags: Sequence[Sequence[str]],
     margin: float,
-    sweeps: Sequence[SweepPoints] = (),
 ) -> Comparison:
     """`clusters` and `tags` by example. Slices have at least two examples' tags to speak of."""
     names = sorted({tag for row in tags for tag in row})
@@ -93,22 +83,14 @@ def compare(
         inside = np.array([tag in row for row in tags])
         within = [_within(arm, inside) for arm in arms]
         slices.append(Slice(tag, _figures(within, clusters), _pairs(within, clusters, margin)))
-    curves = tuple(
-        Curve(
-            sweep.candidate,
-            sweep.over,
-            tuple(CurvePoint(value, _candidate(arm, clusters)) for value, arm in sweep.points),
-        )
-        for sweep in sweeps
-    )
-    return Comparison(_figures(arms, clusters), _pairs(arms, clusters, margin), tuple(slices), curves)
+    return Comparison(_figures(arms, clusters), _pairs(arms, clusters, margin), tuple(slices))
 
 
 def _figures(arms: Sequence[ArmResults], clusters: Ints) -> tuple[CandidateFigures, ...]:
-    return tuple(_candidate(arm, clusters) for arm in arms)
+    return tuple(candidate_figures(arm, clusters) for arm in arms)
 
 
-def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
+def candidate_figures(arm: ArmResults, clusters: Ints) -> CandidateFigures:
     scored = ~np.isnan(arm.grade)
     grades = arm.grade[scored]
     known = [
@@ -160,7 +142,7 @@ def _valid_output(arm: ArmResults, clusters: Ints) -> ValidOutput | None:
 def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[PairFigures, ...]:
     """All pairs in the arms' order, Holm's adjustment over those that share examples."""
     pairs = list(combinations(arms, 2))
-    shared = [_shared(a, b) for a, b in pairs]
+    shared = [shared_differences(a, b) for a, b in pairs]
     tested = [at for at, (_, differences) in enumerate(shared) if len(differences)]
     p_values = [paired_p(differences, clusters[examples]) for examples, differences in (shared[at] for at in tested)]
     by_pair: Mapping[int, tuple[float, float]] = dict(
@@ -184,19 +166,22 @@ def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[P
     return tuple(out)
 
 
-def _shared(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
+def shared_differences(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
     """The examples that both were scored on, and a − b there: each example's mean over its repeats."""
     size = int(max(a.example.max(initial=-1), b.example.max(initial=-1))) + 1
-    means = []
-    for arm in (a, b):
-        scored = ~np.isnan(arm.grade)
-        counts = np.bincount(arm.example[scored], minlength=size)
-        sums = np.bincount(arm.example[scored], weights=arm.grade[scored], minlength=size)
-        with np.errstate(invalid="ignore"):
-            means.append(sums / counts)
-    differences = means[0] - means[1]
+    differences = by_example(a, size) - by_example(b, size)
     examples = np.flatnonzero(~np.isnan(differences))
     return examples, differences[examples]
+
+
+def by_example(arm: ArmResults, size: int) -> Floats:
+    """Each example's mean grade over its repeats; nan where it has none."""
+    scored = ~np.isnan(arm.grade)
+    counts = np.bincount(arm.example[scored], minlength=size)
+    sums = np.bincount(arm.example[scored], weights=arm.grade[scored], minlength=size)
+    with np.errstate(invalid="ignore"):
+        means: Floats = sums / counts
+    return means
 
 
 def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:

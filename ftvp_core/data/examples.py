@@ -5,7 +5,8 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -60,6 +61,23 @@ def sampled(examples: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
     return replace(
         examples, examples=tuple(rows[at] for at in sorted(random.Random(seed).sample(range(len(rows)), limit)))
     )
+
+
+def nested(rows: Sequence[Example], n: int | None, seed: int, *, by_label: bool) -> list[Example]:
+    """A seeded shuffle of all rows, or `n` of them, of which fewer are always a subset of more.
+
+    With `by_label` the labels come in turn: 5 × labels are 5 rows of each, as long as each has so many.
+    """
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    if n is None or n >= len(shuffled) or not by_label:
+        return shuffled[:n]
+    seen = Counter[tuple[str, ...]]()
+    turns = []
+    for row in shuffled:
+        turns.append(seen[row.references[:1]])
+        seen[row.references[:1]] += 1
+    return [shuffled[at] for at in sorted(range(len(shuffled)), key=turns.__getitem__)[:n]]
 
 
 def recorded_csv(examples: ExampleSet) -> str | None:

@@ -11,6 +11,7 @@ from ftvp_core.analysis.paired import examples_to_decide
 from ftvp_core.decision.break_even import break_even
 from ftvp_core.spec import DecideSpec
 from ftvp_core.types import (
+    BeforeAfter,
     CandidateFigures,
     Comparison,
     Decision,
@@ -249,10 +250,41 @@ def _warnings(case: Case) -> list[Warned]:
                     f"{one.name}: {one.attempts_cost_unknown} attempts were sent and their cost isn't known",
                 )
             )
+    found += _of_tunes(case)
     methods = {one.method for one in case.comparison.candidates}
     if methods & TUNED and not methods & PROMPTED:
         found.append(Warned("fine-tuning-first", "a tuned candidate and no prompt beside it: try the prompt first"))
     return found
+
+
+def _of_tunes(case: Case) -> list[Warned]:
+    """What a tuned candidate can't show without its base, doesn't improve, or has forgotten."""
+    found = []
+    for one in case.comparison.tunes:
+        if one.base is None:
+            said = (
+                f"{one.candidate}: its base isn't among the candidates, so what the tuning changed isn't known; add it"
+            )
+            found.append(Warned("no-base", said))
+        elif one.change is not None and one.change.verdict != "better":
+            said = f"{one.candidate} against {one.base}, its base: {_points(one.change)}: no improvement: don't adopt"
+            found.append(Warned("no-improvement", said))
+        if one.forgets:
+            assert one.forgetting is not None
+            before, after = _percent(one.forgetting.before.value), _percent(one.forgetting.after.value)
+            said = (
+                f"{one.candidate} forgets: on {one.forgetting_set} it is right in {after} where its base was in"
+                f" {before} ({_points(one.forgetting)})"
+            )
+            found.append(Warned("forgetting", said))
+    return found
+
+
+def _points(change: BeforeAfter) -> str:
+    low, high = change.interval.low, change.interval.high
+    return (
+        f"{100 * change.difference:+.1f} points ({100 * low:.1f} to {100 * high:.1f}, n {change.n}), {change.verdict}"
+    )
 
 
 def _best_against(id_: str, case: Case, these: tuple[Method, ...], those: tuple[Method, ...]) -> RuleTrace:

@@ -17,7 +17,7 @@ from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.calls import Calls
-from ftvp_core.runs.plan import Plan, stored_plan
+from ftvp_core.runs.plan import Plan, floor_rows, stored_plan
 from ftvp_core.runs.runner import Ended, Runner
 from ftvp_core.runs.searching import Searching
 from ftvp_core.runs.underway import Opened
@@ -99,7 +99,7 @@ class Opening:
         self._watch.begin("indexing")
         lookups = [self._lookup(at) for at in range(len(self._plan.arms))]
         for at, arm in enumerate(self._plan.arms):
-            if arm.candidate.tune is not None:
+            if arm.candidate.tune is not None and arm.adapter_of is None:
                 self._watch.begin(f"training {arm.candidate.name}")
                 self._adapters[at] = self._tuned(at, lookups[at])
         return Opened(lookups, self._opener(), self._searching.usd)
@@ -149,10 +149,14 @@ class Opening:
                 from ftvp_core.models.floor import Floor
 
                 assert sources.train_set is not None
-                return Floor(candidate.floor, sources.train_set.examples, self._plan.spec.run.seed)
+                rows = floor_rows(candidate.train, sources.train_set, sources.eval_set)
+                return Floor(candidate.floor, rows, self._plan.spec.run.seed)
             from ftvp_core.models.local import open_model, resolved
 
-            adapter = self._adapters.get(at) or (self._folder / candidate.adapter if candidate.adapter else None)
+            trained = self._plan.arms[at].adapter_of
+            adapter = self._adapters.get(at if trained is None else trained) or (
+                self._folder / candidate.adapter if candidate.adapter else None
+            )
             return open_model(resolved(candidate.model_name, self._folder), adapter, loaded)
 
         return open_local

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from ftvp_core.spec import parse
+from ftvp_core.spec import Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import JsonMode
 
@@ -89,12 +89,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     """Raises UserError where there is no such run."""
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
-    each = store.set_size(run.eval_set) * spec.run.repeats
-    totals = [(arm.name, each) for arm in spec.arms()]
-    if spec.run.load is not None:
-        beside = spec.load_levels()
-        totals += [(f"{one.name}, {level} in flight", spec.run.load.examples) for one, level in beside]
-    arms = _arms(store, run, totals)
+    arms = _arms(store, run, _planned(store, run, spec))
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
@@ -110,7 +105,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         phase=_phase(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
-        total=total if works and total else sum(n for _, n in totals),
+        total=total if works and total else sum(arm.total for arm in arms),
         rate_per_s=rate,
         left_s=(total - done) / rate if rate else None,
         spent_usd=run.spent_usd,
@@ -140,10 +135,23 @@ def _phase(run: RunRow) -> str:
     return "paused" if run.pause and phase == "answering" else phase
 
 
-def _arms(store: Store, run: RunRow, totals: Sequence[tuple[str, int]]) -> list[ArmProgress]:
+def _planned(store: Store, run: RunRow, spec: Spec) -> list[tuple[str, int]]:
+    """Every arm's name and how many answers it has to give, side arms last."""
+    repeats = spec.run.repeats
+    found = [(arm.name, store.set_size(run.eval_set) * repeats) for arm in spec.arms()]
+    if run.forgetting_set is not None:
+        size = store.set_size(run.forgetting_set) * repeats
+        found += [(side.candidate.name, size) for side in spec.side_arms()]
+    if spec.run.load is not None:
+        beside = spec.load_levels()
+        found += [(f"{one.name}, {level} in flight", spec.run.load.examples) for one, level in beside]
+    return found
+
+
+def _arms(store: Store, run: RunRow, planned: Sequence[tuple[str, int]]) -> list[ArmProgress]:
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
-    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(totals))}
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(planned))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
     modes = store.json_modes(run.id)
@@ -157,7 +165,7 @@ def _arms(store: Store, run: RunRow, totals: Sequence[tuple[str, int]]) -> list[
             **_done(counts.get(at), each, is_answering),
             **_sent(attempts.get(at)),
         )
-        for at, (name, each) in enumerate(totals)
+        for at, (name, each) in enumerate(planned)
     ]
 
 

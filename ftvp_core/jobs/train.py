@@ -34,7 +34,7 @@ def train(file: Path, name: str, progress: Callable[[int, int], None]) -> Tuning
         raise UserError(str(file), f"there is no candidate {name!r}", f"expected one of {known}")
     if candidate.tune is None:
         raise UserError(f"{file}: candidate {name}", "has no tune, so there is nothing to train", "add tune: {}")
-    alone = spec.model_copy(update={"candidates": (candidate,), "sweeps": ()})
+    alone = spec.model_copy(update={"candidates": (candidate,), "sweeps": (), "forgetting_set": None})
     sources = read_sources(alone, file.parent)
     plan = make_plan(alone, sources)
     watch = Shown(progress)

@@ -49,6 +49,12 @@ def points(value: float | None, interval: Interval | None = None) -> str:
     return f"{said} ({low} to {high})"
 
 
+def ends(interval: Interval) -> str:
+    """An interval of points: `−1 to 4`."""
+    low, high = (f"{100 * bound:.1f}".replace("-", "−") for bound in (interval.low, interval.high))
+    return f"{low} to {high}"
+
+
 def spread(found: Spread | None) -> str | None:
     """`68–72 % (SD 1.6 points), 8 % of examples flip`."""
     if found is None:

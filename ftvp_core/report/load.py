@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
-from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, compare
+from ftvp_core.analysis.comparison import ArmResults, LedgerRow, compare
 from ftvp_core.analysis.retrieval import MEASURES, scores
+from ftvp_core.analysis.sweeps import SweepPoints, curves
 from ftvp_core.analysis.under_load import Call, load_point
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import from_json
 from ftvp_core.decision.measured import measured_warnings
 from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
+from ftvp_core.report.tuned import clusters_of, tuned
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import (
@@ -67,14 +69,24 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
     spec = parse(run.spec, f"run {run.id}")
     findings = findings_of(store, run.eval_set, run.train_set)  # first: it may hold the sets for itself
     eval_set = from_json(store.body(run.eval_set))
-    arms = _arms(store, run, spec, eval_set)
-    named, points = arms[: len(spec.candidates)], iter(arms[len(spec.candidates) :])
+    forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
+    arms = _arms(store, run, spec, eval_set, forgetting_set)
+    n, n_swept = len(spec.candidates), len(spec.arms())
+    named, points, sides = arms[:n], iter(arms[n:n_swept]), arms[n_swept:]
     sweeps = [
-        SweepPoints(sweep.candidate, sweep.over, [(value, next(points)) for value in sweep.values])
+        SweepPoints(
+            sweep.candidate,
+            sweep.over,
+            [(value, [next(points) for _ in sweep.seeds or (None,)]) for value in sweep.values],
+        )
         for sweep in spec.sweeps
     ]
-    comparison = compare(
-        named, _clusters(eval_set.examples), [example.tags for example in eval_set.examples], spec.decide.margin, sweeps
+    clusters, margin = clusters_of(eval_set.examples), spec.decide.margin
+    comparison = compare(named, clusters, [example.tags for example in eval_set.examples], margin)
+    comparison = replace(
+        comparison,
+        curves=curves(sweeps, clusters, margin),
+        tunes=tuned(spec, comparison, store.tunings(run_id), sides, forgetting_set),
     )
     comparison = replace(comparison, load=_load_curves(store, run, spec))
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
@@ -89,7 +101,7 @@ def _load_curves(store: Store, run: RunRow, spec: Spec) -> tuple[LoadCurve, ...]
     for row in store.calls(run.id, "load") if spec.run.load else ():
         calls.setdefault(row.arm, []).append(Call(row.sent_at, row.latency_s, row.state == "answered"))
     points: dict[str, list[LoadPoint]] = {}
-    for at, (candidate, level) in enumerate(spec.load_levels(), len(spec.arms())):
+    for at, (candidate, level) in enumerate(spec.load_levels(), len(spec.arms()) + len(spec.side_arms())):
         if (point := load_point(level, calls.get(at, ()))) is not None:
             points.setdefault(candidate.name, []).append(point)
     return tuple(LoadCurve(name, spec.by_name(name).method, tuple(found)) for name, found in points.items())
@@ -108,23 +120,28 @@ def _measured(store: Store, run: RunRow, spec: Spec, comparison: Comparison) -> 
     return measured_warnings(comparison, run.lag_s, from_cache, timed, alone)
 
 
-def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[ArmResults]:
-    candidates = spec.arms()
-    n, repeats = len(eval_set.examples), spec.run.repeats
-    by_arm: dict[int, list[Row[Any]]] = {at: [] for at in range(len(candidates))}
+def _arms(
+    store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet, forgetting_set: ExampleSet | None
+) -> list[ArmResults]:
+    """The candidates', the sweeps' points, then what was asked on the forgetting set."""
+    asked = [(candidate, eval_set) for candidate in spec.arms()]
+    if forgetting_set is not None:
+        asked += [(side.candidate, forgetting_set) for side in spec.side_arms()]
+    repeats = spec.run.repeats
+    by_arm: dict[int, list[Row[Any]]] = {at: [] for at in range(len(asked))}
     for row in store.results(run.id, texts=False):
         if row.arm in by_arm:  # what stands beside the comparison isn't in it
             by_arm[row.arm].append(row)
     tagged = any(example.tags for example in eval_set.examples)
-    ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(candidates))}
+    ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(asked))}
     for row in store.ledger_sums(run.id, by_example=tagged):
         if row.arm in ledger:
             ledger[row.arm].append(_ledger_row(row, tagged))
     probes, tunings = store.probes(run.id), store.tunings(run.id)
     out = []
-    for at, candidate in enumerate(candidates):
-        arm = _arm_results(by_arm[at], n, repeats, probes.get(at))
-        arm["retrieval"] = _retrieval(by_arm[at] if candidate.retrieval else (), eval_set.examples, repeats)
+    for at, (candidate, examples) in enumerate(asked):
+        arm = _arm_results(by_arm[at], len(examples.examples), repeats, probes.get(at))
+        arm["retrieval"] = _retrieval(by_arm[at] if candidate.retrieval else (), examples.examples, repeats)
         rows = ledger[at]
         if candidate.recorded:
             rows = [_recorded_row(row) for row in by_arm[at]]
@@ -208,10 +225,3 @@ def _recorded_row(row: Row[Any]) -> LedgerRow:
     """What a recorded answer says of itself; nothing was sent for it now."""
     tokens = Tokens(row.input_tokens, row.cached_tokens, row.output_tokens)
     return LedgerRow(row.example, 0, 0, 0, row.request_usd, tokens)
-
-
-def _clusters(examples: Sequence[Example]) -> Any:
-    """A number for each example's group; an example without one is its own."""
-    number: dict[tuple[str, str | int], int] = {}
-    keys = [("group", one.group) if one.group is not None else ("row", at) for at, one in enumerate(examples)]
-    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)

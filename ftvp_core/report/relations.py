@@ -64,5 +64,6 @@ def failures(one: CandidateFigures) -> dict[str, int]:
 
 def warnings(decision: Decision, state: str) -> list[Warned]:
     """What stands above the verdict. Before a run is done, rows still to come aren't failures, nor is what is under way unknown."""
-    early = {"done": (), "queued": ("many-failed", "cost-unknown"), "running": ("many-failed", "cost-unknown")}
+    to_come = ("many-failed", "cost-unknown", "no-improvement", "forgetting")
+    early = {"done": (), "queued": to_come, "running": to_come}
     return [one for one in decision.warnings if one.id not in early.get(state, ("many-failed",))]

@@ -2,7 +2,7 @@
 
 from ftvp_core.analysis.paired import examples_to_decide
 from ftvp_core.report import figures
-from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, PairFigures, Slice
+from ftvp_core.types import BeforeAfter, CandidateFigures, Comparison, Decision, Interval, PairFigures, Slice
 
 _MINUS = "−"
 
@@ -21,6 +21,24 @@ def summary(comparison: Comparison, decision: Decision) -> tuple[str, ...]:
         " ".join((*_answers(chosen, _baseline(chosen, others, comparison)), *_price(chosen, others))),
         *_undecided(chosen, others, comparison),
     )
+
+
+def tuned_findings(comparison: Comparison) -> tuple[str, ...]:
+    """What each tuning changed, and what was kept."""
+    found = []
+    for one in comparison.tunes:
+        if one.change is not None:
+            found.append(f"{one.candidate}: {changed(one.base or '', 'the eval set', one.change)}: {one.advice}.")
+        if one.forgetting is not None:
+            found.append(f"{one.candidate} kept: {changed('its base', one.forgetting_set or '', one.forgetting)}.")
+    return tuple(found)
+
+
+def changed(base: str, on: str, change: BeforeAfter) -> str:
+    """`on 240 rows of the eval set: 0 % (0–2) before (base) → 88 % (84–92) after, +88 (83 to 92) points, better`."""
+    before, after = (figures.with_interval(each.value, each.interval) for each in (change.before, change.after))
+    said = figures.points(change.difference, change.interval)
+    return f"on {change.n:,} rows of {on}, {before} before ({base}) → {after} after, {said} points, {change.verdict}"
 
 
 def slice_finding(one: Slice) -> str:

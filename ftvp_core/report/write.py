@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,7 +13,7 @@ from ftvp_core.errors import UserError
 from ftvp_core.report import figures
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import CandidateFigures, Comparison, Interval, PairFigures, Slice
+from ftvp_core.types import BeforeAfter, CandidateFigures, Comparison, Interval, PairFigures, Slice, Tuned
 
 EXAMPLE_COLUMNS = (
     "id", "candidate", "input", "reference", "output", "grade", "latency_s", "input_tokens", "output_tokens",
@@ -39,12 +39,20 @@ def to_json(report: Report) -> str:
             {
                 "candidate": curve.candidate,
                 "over": curve.over,
-                "points": [{"value": point.value, **_point(point.figures)} for point in curve.points],
+                "points": [
+                    {"value": point.value, **_point(point.figures), "by_seed": list(point.by_seed)}
+                    for point in curve.points
+                ],
+                "fit": _plain(curve.fit),
+                "beside_floor": [_plain(one) for one in curve.beside_floor],
+                "best": curve.best,
+                "corrected": _plain(curve.corrected),
             }
             for curve in report.comparison.curves
         ],
         "load": [asdict(one) for one in report.comparison.load],
         "pairs": [_pair(one) for one in report.comparison.pairs],
+        "tunes": [_tuned(one) for one in report.comparison.tunes],
         "decision": decision,
     }
     return json.dumps(loaded, ensure_ascii=False, indent=1, default=_number) + "\n"
@@ -168,6 +176,26 @@ def _slice(one: Slice) -> dict[str, Any]:
 def _point(one: CandidateFigures) -> dict[str, Any]:
     keys = _candidate(one)
     return {key: keys[key] for key in ("accuracy", "interval", "latency_s", "tokens", "cost_per_1k_usd")}
+
+
+def _tuned(one: Tuned) -> dict[str, Any]:
+    """Its pair's figures stand beside its name, null where its base isn't in the file."""
+    keys: dict[str, Any] = _plain(one)
+    change = keys.pop("change") or dict.fromkeys(field.name for field in fields(BeforeAfter))
+    return {"candidate": keys.pop("candidate"), "base": keys.pop("base"), **change, "advice": one.advice, **keys}
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses and named tuples as keys, intervals as two bounds."""
+    if isinstance(value, Interval):
+        return _bounds(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 def _bounds(interval: Interval | dict[str, float] | None) -> list[float] | None:

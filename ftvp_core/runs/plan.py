@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -12,11 +11,11 @@ from pathlib import Path
 from ftvp_core import grading
 from ftvp_core.candidates.embedders import check_local_model
 from ftvp_core.candidates.lookup import open_lookup
-from ftvp_core.candidates.prompt import Render, as_json, renderer, sent_text
+from ftvp_core.candidates.prompt import Render, as_json, fields, renderer, sent_text
 from ftvp_core.candidates.structured import prompted, repairing
 from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.checks.leaks import tagged
-from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
+from ftvp_core.data.examples import from_json, nested, sampled, to_examples, to_json
 from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
@@ -35,6 +34,7 @@ from ftvp_core.spec import (
     ProviderSpec,
     RetrievalSpec,
     Spec,
+    TrainRows,
     TuneSpec,
     dump,
     parse,
@@ -60,6 +60,7 @@ class Sources:
     train_set: ExampleSet | None
     knowledge: Knowledge | None
     recorded: Mapping[str, Table]
+    forgetting_set: ExampleSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class Arm:
     """A candidate, ready to run. `price` is None where a request's price isn't known, or nothing is sent.
 
     It answers `examples`: the eval set's, unless it `is_side`: asked for something beside the comparison, in which it
-    doesn't appear. Side arms stand after all others.
+    doesn't appear. Side arms stand after all others. `adapter_of`: the arm that is trained for this one too;
+    `graders`: its own, where its examples aren't the eval set's.
     """
 
     candidate: Candidate
@@ -76,6 +78,8 @@ class Arm:
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate
     is_side: bool = False
+    adapter_of: int | None = None
+    graders: grading.Graders | None = None
     is_batched: bool = False
     concurrency: int | None = None  # of its own: it is asked alone, after all others
     embeds: Search | None = None  # who embeds its passages and questions, if a server does
@@ -104,8 +108,8 @@ class Plan:
     limit_usd: Decimal | None
 
     def repeats(self, arm: int) -> int:
-        """How often an arm is asked each example: what stands beside the comparison once."""
-        return 1 if self.arms[arm].is_side else self.spec.run.repeats
+        """How often an arm is asked each example: under load once."""
+        return 1 if self.arms[arm].concurrency is not None else self.spec.run.repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +160,15 @@ def read_sources(
         if candidate.retrieval:
             for model in {candidate.retrieval.embedder, candidate.retrieval.rerank or DEFAULT}:
                 check_local_model(model, folder)
+    forgetting_set = None
+    if spec.forgetting_set:
+        other = spec.forgetting_set
+        forgetting_set = sampled(
+            to_examples(read_table(folder / other.path, other.encoding), other), other.limit, other.seed
+        )
     eval_set = sampled(whole, spec.eval_set.limit, spec.eval_set.seed)
-    return Sources(tagged(eval_set, train_set) if train_set else eval_set, train_set, knowledge, recorded)
+    evaluated = tagged(eval_set, train_set) if train_set else eval_set
+    return Sources(evaluated, train_set, knowledge, recorded, forgetting_set)
 
 
 def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) -> Plan:
@@ -194,7 +205,7 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
                 schema=schema,
             )
         )
-    arms += _load_arms(spec, arms)
+    arms = [*arms, *_forgetting_arms(arms, spec, sources), *_load_arms(spec, arms)]
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
@@ -275,6 +286,7 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
         folder=str(folder),
         eval_set=_keep_examples(store, plan.sources.eval_set),
         train_set=_keep_examples(store, train_set) if train_set else None,
+        forgetting_set=_keep_examples(store, plan.sources.forgetting_set) if plan.sources.forgetting_set else None,
         knowledge=_keep_knowledge(store, plan.sources.knowledge) if plan.sources.knowledge else None,
         recorded=recorded,
         versions=versions,
@@ -288,7 +300,8 @@ def stored_plan(store: Store, run: RunRow) -> Plan:
     train_set = from_json(store.body(run.train_set)) if run.train_set else None
     knowledge = stored_knowledge(store, run.knowledge) if run.knowledge else None
     recorded = {name: _table(store.body(key)) for name, key in run.recorded.items()}
-    sources = Sources(from_json(store.body(run.eval_set)), train_set, knowledge, recorded)
+    forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
+    sources = Sources(from_json(store.body(run.eval_set)), train_set, knowledge, recorded, forgetting_set)
     return make_plan(parse(run.spec, f"run {run.id}"), sources, run.limit_usd)
 
 
@@ -308,6 +321,7 @@ def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> 
     for kind, now, key in (
         ("eval_set", sources.eval_set, run.eval_set),
         ("train_set", sources.train_set, run.train_set),
+        ("forgetting_set", sources.forgetting_set, run.forgetting_set),
     ):
         if now is not None and key is not None and from_json(store.body(key)).sha256 != now.sha256:
             raise UserError(f"run {run.id}", f"the data of {kind} has changed since it started", new)
@@ -411,28 +425,79 @@ def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> 
     if sources.train_set is None:
         return
     if candidate.floor:
-        labels = {example.references[0] for example in sources.train_set.examples if example.references}
+        rows = floor_rows(candidate.train, sources.train_set, sources.eval_set)
+        labels = {example.references[0] for example in rows if example.references}
         if len(labels) < 2:
             raise UserError(where, f"a floor needs training rows of two labels or more; found {len(labels)}")
     if candidate.tune and not candidate.tune.force:
-        rows = len(tuning_rows(candidate.tune, sources.train_set, sources.eval_set))
-        if rows < FEWEST_TUNING_ROWS:
+        n = len(tuning_rows(candidate.tune, sources.train_set, sources.eval_set))
+        if n < FEWEST_TUNING_ROWS:
             raise UserError(
                 where,
-                f"found {rows} rows to train on that have a reference and aren't in the eval set; expected {FEWEST_TUNING_ROWS}",
+                f"found {n} rows to train on that have a reference and aren't in the eval set; expected {FEWEST_TUNING_ROWS}",
                 "10 rows are learned by heart: add rows, or set tune.force",
             )
 
 
 def tuning_rows(tune: TuneSpec, train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:
-    """What a candidate is trained on: a seeded shuffle's first `examples`, so that fewer are a subset of more.
+    """What a candidate is trained on, in a seeded order: `examples` of them are `nested`.
 
     Rows that stand in the eval set are left out, unless `keep_leaked`.
     """
     rows = train_set.examples if tune.keep_leaked else without_leaks(train_set, eval_set)
     able = [example for example in rows if example.references]
-    random.Random(tune.seed).shuffle(able)
-    return able[: tune.examples]
+    return nested(able, tune.examples, tune.seed, by_label=labels_of(train_set) is not None)
+
+
+def floor_rows(train: TrainRows, train_set: ExampleSet, eval_set: ExampleSet) -> Sequence[Example]:
+    """What a floor learns from: all rows as they stand, or those that a tune of so many examples has."""
+    if train.rows is None:
+        return train_set.examples
+    able = [example for example in without_leaks(train_set, eval_set) if example.references]
+    return nested(able, train.rows, train.seed, by_label=labels_of(train_set) is not None)
+
+
+def _forgetting_arms(arms: Sequence[Arm], spec: Spec, sources: Sources) -> list[Arm]:
+    """The side arms that are asked what may have been forgotten. Raises UserError for a prompt they can't be asked by.
+
+    They are asked by the candidate's own prompt. A row's input also stands under the eval set's name for it.
+    """
+    asked = sources.forgetting_set
+    if asked is None:
+        return []
+    names = [arm.candidate.name for arm in arms]
+    graders = grading.build(spec.graders, labels_of(asked) or ())
+    known = {"input", "context", sources.eval_set.mapping.input, *asked.examples[0].columns}
+    found = []
+    for side in spec.side_arms():
+        candidate, where = side.candidate, f"candidate {side.candidate.name}"
+        prompt = candidate.prompt
+        for column in fields(f"{prompt.system or ''}{prompt.user}"):
+            if column not in known:
+                raise UserError(
+                    f"forgetting_set {asked.name}",
+                    f"has no column {column!r}, which the prompt of {candidate.name} names",
+                    "write {input} there, which every set has, or give it that column",
+                )
+        trained = names.index(side.tuned) if side.tuned is not None else None
+        render = renderer(candidate, where, sources.eval_set)
+        planned = _planned_given(candidate, where, spec, sources)
+        embeds, reranks = searches(candidate.retrieval, spec)
+        found.append(
+            Arm(
+                candidate,
+                asked.examples,
+                render,
+                pricer(candidate, spec),
+                planned,
+                is_side=True,
+                adapter_of=trained,
+                graders=graders,
+                embeds=embeds,
+                reranks=reranks,
+            )
+        )
+    return found
 
 
 def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Sources) -> Given:

@@ -39,7 +39,7 @@ def answered(
     example = arm.examples[work.unit.example]
     if arm.schema is not None and arm.candidate.provider == "local":
         json_mode = "constrained"
-    grade = plan.graders.grade(answer.output, example)
+    grade = (arm.graders or plan.graders).grade(answer.output, example)
     return _row(work) | {
         "output": answer.output,
         "finish_reason": answer.finish_reason,

@@ -43,6 +43,7 @@ class RunRow:
     progress: Mapping[str, Any] | None
     pause: bool
     lag_s: float | None
+    forgetting_set: str | None
 
 
 class Asked(NamedTuple):
@@ -66,6 +67,7 @@ class Runs(Base):
         versions: Mapping[str, str],
         limit_usd: Decimal | None,
         request_key: str | None = None,
+        forgetting_set: str | None = None,
     ) -> str:
         """A new queued run; its id sorts by time. A `request_key` that is there already gives its run.
 
@@ -88,6 +90,7 @@ class Runs(Base):
                     folder=folder,
                     eval_set=eval_set,
                     train_set=train_set,
+                    forgetting_set=forgetting_set,
                     knowledge=knowledge,
                     recorded=dict(recorded),
                     versions=dict(versions),

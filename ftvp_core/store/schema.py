@@ -80,6 +80,7 @@ runs = Table(
     Column("progress", JSON),  # what its process says of itself: phase, done, total, stopped
     Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
     Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
+    Column("forgetting_set", String(64)),  # datasets.key
 )
 
 # One request as it was billed: written before it is sent, completed after.
@@ -87,8 +88,10 @@ attempts = Table(
     "attempts",
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
-    Column("arm", Integer, primary_key=True),  # position in Spec.arms()
-    Column("example", Integer, primary_key=True),  # position in the eval set; -1: none
+    Column("arm", Integer, primary_key=True),  # position in Spec.arms(), then the side arms
+    Column(
+        "example", Integer, primary_key=True
+    ),  # position in the eval set; a side arm's in its own examples; -1: none
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
     Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge | load
@@ -168,6 +171,18 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+)
+
+# A merged model that a page asked for: base and adapter in one, made by a worker.
+exports = Table(
+    "exports",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("candidate", Text, primary_key=True),
+    Column("asked_at", Float, nullable=False),
+    Column("owner", Text),  # host:pid:start of the process that makes it
+    Column("path", Text),  # where it lies, complete
+    Column("error", Text),
 )
 
 # Requests sent together, answered within a day. `key` is ours: it is in the batch's metadata at its provider too.

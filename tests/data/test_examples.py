@@ -1,16 +1,18 @@
 """Rows to examples: columns found by their names, ids by the contract, every row a row."""
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from ftvp_core.data.examples import from_json, sampled, to_examples, to_json
+from ftvp_core.data.examples import from_json, nested, sampled, to_examples, to_json
 from ftvp_core.data.formats.columns import recognise
 from ftvp_core.data.rows import read_table
 from ftvp_core.errors import UserError
 from ftvp_core.spec import EvalSetSpec
-from ftvp_core.types import ExampleSet
+from ftvp_core.types import Example, ExampleSet
 
 
 def load(folder: Path, content: str, name: str = "e.csv", **keys: object) -> ExampleSet:
@@ -96,3 +98,16 @@ def test_a_set_survives_the_store(tmp_path: Path) -> None:
     content = json.dumps({"question": "카드 🙂\x00", "answer": ["a", "b"], "tags": ["t"], "n": 7})
     examples = load(tmp_path, content, "e.jsonl")
     assert from_json(to_json(examples)) == examples
+
+
+def test_fewer_rows_are_part_of_more_and_labels_come_in_turn() -> None:
+    rows = [Example(f"{at}", f"q{at}", ("abc"[at % 7 % 3],), {}) for at in range(70)]
+    sets = [nested(rows, n, 3, by_label=True) for n in (3, 9, 15, 40)]
+    for smaller, larger in pairwise(sets):
+        assert larger[: len(smaller)] == smaller
+    assert [Counter(one.references[0] for one in chosen) for chosen in sets[:3]] == [
+        dict.fromkeys("abc", n) for n in (1, 3, 5)
+    ]
+    assert sorted(one.id for one in nested(rows, None, 3, by_label=True)) == sorted(one.id for one in rows)
+    free = nested(rows, 20, 3, by_label=False)
+    assert free[:5] == nested(rows, 5, 3, by_label=False) and free != nested(rows, 20, 4, by_label=False)
