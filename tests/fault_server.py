@@ -124,7 +124,7 @@ class Served:
             assert request.transport is not None
             request.transport.abort()
         answer = answer_of(model, example)
-        if asked is not None or body["messages"][0]["role"] == "system":
+        if asked is not None or "JSON Schema" in body["messages"][0]["content"]:
             self.prompted, self.repairs = self.prompted + (asked is None), self.repairs + is_repair
             answer = self._structured(model, example, answer, asked, is_repair=is_repair)
         if body.get("stream"):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from ftvp_core.data.rows import read_table
 from ftvp_core.errors import UserError
 from ftvp_core.grading import build
 from ftvp_core.models.recorded import read_recorded
-from ftvp_core.runs.plan import api_key, make_plan, read_sources
-from ftvp_core.spec import EvalSetSpec, ProviderSpec, load, parse
+from ftvp_core.runs.plan import api_key
+from ftvp_core.spec import EvalSetSpec, ProviderSpec, parse
 from ftvp_core.store.opening import open_store
 from ftvp_core.types import Example, ExampleSet
 
@@ -129,16 +128,6 @@ def test_a_key_loses_its_line_end_and_may_hold_no_other(monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="control character") as raised:
         api_key(provider, "candidate a")
     assert "sec" not in str(raised.value).replace("A_KEY", "")
-
-
-def test_what_is_not_built_yet_is_refused_not_left_out(tmp_path: Path) -> None:
-    (tmp_path / "e.csv").write_text("text,label\na,x\n")
-    keys = {**SMALL, "providers": {"one": {"base_url": "http://localhost/v1", "batch": True}}}
-    keys["candidates"] = [{"name": "a", "model": "one/m"}]
-    (tmp_path / "c.yaml").write_text(json.dumps(keys))
-    spec = load(tmp_path / "c.yaml")
-    with pytest.raises(UserError, match="batch"):
-        make_plan(spec, read_sources(spec, tmp_path), Decimal(1))
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdatabase://host/name"])
