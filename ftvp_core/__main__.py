@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a stored run's results")
     export.add_argument("run_id", metavar="RUN_ID")
     _add_outputs(export)
+    export.add_argument(
+        "--distilled",
+        type=Path,
+        metavar="F",
+        help="write the teacher's answers that a student learned (JSONL of chats)",
+    )
+    export.add_argument("--candidate", metavar="NAME", help="with --distilled: which student, where there are several")
     export.set_defaults(command=_export)
 
     check = commands.add_parser("check", help="say what is wrong with an eval set")
@@ -194,13 +201,19 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from ftvp_core.jobs.distilled_set import distilled_set
+    from ftvp_core.report.write import save
     from ftvp_core.store.opening import open_store
 
-    if not (options.csv or options.json or options.comparison_csv):
-        raise UserError("export", "no file to write is given", "give --csv, --json or --comparison-csv")
+    report_asked = options.csv or options.json or options.comparison_csv
+    if not (report_asked or options.distilled):
+        raise UserError("export", "no file to write is given", "give --csv, --json, --comparison-csv or --distilled")
     store = open_store()
     store.run(options.run_id)
-    _write_outputs(options, store, options.run_id, show=False)
+    if options.distilled:
+        save(options.distilled, distilled_set(store, options.run_id, options.candidate))
+    if report_asked:
+        _write_outputs(options, store, options.run_id, show=False)
     return 0
 
 
@@ -306,6 +319,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:
+    from ftvp_core.report.distilled import sentences
     from ftvp_core.report.load import load_report
     from ftvp_core.report.sentence import summary
     from ftvp_core.report.write import candidate_rows, csv_text, example_rows, save, table, to_json
@@ -320,6 +334,8 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
     if show:
         print(table(report))
         print("\n" + "\n".join(summary(report.comparison, report.decision)))
+        for one in report.comparison.distillations:
+            print(" ".join(sentences(one, report.comparison)))
         for warning in report.decision.warnings:
             print(f"Warning ({warning.id}): {warning.message}")
 

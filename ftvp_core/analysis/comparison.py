@@ -16,6 +16,7 @@ from ftvp_core.analysis.intervals import (
     accuracy_interval,
     difference_interval,
     quantiles,
+    ratio_interval,
 )
 from ftvp_core.analysis.paired import holm, paired_p, verdict
 from ftvp_core.analysis.retrieval import retrieval_figures
@@ -24,6 +25,7 @@ from ftvp_core.types import (
     Comparison,
     Curve,
     CurvePoint,
+    Measured,
     Method,
     PairFigures,
     Slice,
@@ -33,7 +35,7 @@ from ftvp_core.types import (
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """Attempts of one arm, summed by example, or over all of them (`example` -1) where no slice asks.
+    """Attempts of one arm, summed by example, or over all of them (`example` -1): where no slice asks, or of labels.
 
     None: no attempt of these reported it, or has a price.
     """
@@ -137,6 +139,14 @@ def _candidate(arm: ArmResults, clusters: Ints) -> CandidateFigures:
     )
 
 
+def retained(student: ArmResults, teacher: ArmResults, clusters: Ints) -> Measured | None:
+    """The student's accuracy over the teacher's, on the examples that both were scored on."""
+    examples, of_student, of_teacher = _both(student, teacher)
+    if not len(examples) or (interval := ratio_interval(of_student, of_teacher, clusters[examples])) is None:
+        return None
+    return Measured(float(of_student.mean() / of_teacher.mean()), interval)
+
+
 def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[PairFigures, ...]:
     """All pairs in the arms' order, Holm's adjustment over those that share examples."""
     pairs = list(combinations(arms, 2))
@@ -165,7 +175,13 @@ def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[P
 
 
 def _shared(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
-    """The examples that both were scored on, and a − b there: each example's mean over its repeats."""
+    """The examples that both were scored on, and a − b there."""
+    examples, of_a, of_b = _both(a, b)
+    return examples, of_a - of_b
+
+
+def _both(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats, Floats]:
+    """The examples that both were scored on, and each one's grades there: an example's mean over its repeats."""
     size = int(max(a.example.max(initial=-1), b.example.max(initial=-1))) + 1
     means = []
     for arm in (a, b):
@@ -174,9 +190,8 @@ def _shared(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
         sums = np.bincount(arm.example[scored], weights=arm.grade[scored], minlength=size)
         with np.errstate(invalid="ignore"):
             means.append(sums / counts)
-    differences = means[0] - means[1]
-    examples = np.flatnonzero(~np.isnan(differences))
-    return examples, differences[examples]
+    examples = np.flatnonzero(~np.isnan(means[0] + means[1]))
+    return examples, means[0][examples], means[1][examples]
 
 
 def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
@@ -192,7 +207,7 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         ttft_s=arm.ttft_s[kept],
         request_usd=[arm.request_usd[at] for at in positions],
         errors=[arm.errors[at] for at in positions],
-        ledger=[row for row in arm.ledger if inside[row.example]],
+        ledger=[row for row in arm.ledger if row.example >= 0 and inside[row.example]],
         retrieval=arm.retrieval[kept],
     )
 

@@ -14,7 +14,9 @@ from ftvp_core.store.store import RunRow, Store
 
 @dataclass(frozen=True, slots=True)
 class ArmProgress:
-    """One candidate. `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
+    """One candidate, or what `is_side` is asked beside the comparison: a teacher's labels.
+
+    `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
 
     `failures`: causes of failed attempts and how often each came, the commonest first.
     """
@@ -31,6 +33,7 @@ class ArmProgress:
     spent_usd: Decimal | None = None
     reserved_usd: Decimal | None = None
     failures: Sequence[tuple[str, int]] = ()
+    is_side: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class RunProgress:
     state: str
     cause: str | None
     phase: str
+    pauses: bool
     paused: bool
     done: int
     total: int
@@ -62,11 +66,12 @@ class RunProgress:
     @property
     def can_pause(self) -> bool:
         """Training and indexing go on to their end, or are cancelled."""
-        return self.state == "running" and self.phase in {"answering", "paused"}
+        return self.state == "running" and (self.phase == "paused" or self.pauses)
 
     @property
     def failed(self) -> int:
-        return sum(arm.failed for arm in self.arms)
+        """Rows that can be asked again. Failed labels are left as they are: what is tuned isn't tuned anew."""
+        return sum(arm.failed for arm in self.arms if not arm.is_side)
 
 
 def run_progress(store: Store, run_id: str) -> RunProgress:
@@ -74,7 +79,8 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
     each = store.set_size(run.eval_set) * spec.run.repeats
-    arms = _arms(store, run, [arm.name for arm in spec.arms()], each)
+    asked = [(arm.name, each, False) for arm in spec.arms()]
+    arms = _arms(store, run, asked + [(side["name"], side["calls"], True) for side in run.sides or ()])
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
@@ -88,9 +94,10 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         state=run.state,
         cause=run.cause,
         phase=_phase(run),
+        pauses=_pauses(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
-        total=total if works and total else each * len(arms),
+        total=total if works and total else sum(arm.total for arm in arms),
         rate_per_s=rate,
         left_s=(total - done) / rate if rate else None,
         spent_usd=run.spent_usd,
@@ -108,25 +115,31 @@ def _phase(run: RunRow) -> str:
     if run.state != "running":
         return run.state
     phase = str((run.progress or {}).get("phase", "starting"))
-    return "paused" if run.pause and phase == "answering" else phase
+    return "paused" if run.pause and _pauses(run) else phase
 
 
-def _arms(store: Store, run: RunRow, names: Sequence[str], each: int) -> list[ArmProgress]:
+def _pauses(run: RunRow) -> bool:
+    return bool((run.progress or {}).get("pauses"))
+
+
+def _arms(store: Store, run: RunRow, asked: Sequence[tuple[str, int, bool]]) -> list[ArmProgress]:
+    """`asked`: name, calls and whether it is a side arm, in the arms' order."""
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
-    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(names))}
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(asked))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
     is_answering = run.state == "running" and not run.pause
     return [
         ArmProgress(
             name,
-            each,
+            calls,
             failures=failures[at],
-            **_done(counts.get(at), each, is_answering),
+            is_side=is_side,
+            **_done(counts.get(at), calls, is_answering),
             **_sent(attempts.get(at)),
         )
-        for at, name in enumerate(names)
+        for at, (name, calls, is_side) in enumerate(asked)
     ]
 
 

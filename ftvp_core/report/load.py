@@ -1,6 +1,7 @@
 """A stored run, read into a Report: its comparison and its decision, whatever state it is in."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -9,15 +10,17 @@ import numpy as np
 from sqlalchemy import Row
 
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, SweepPoints, compare
+from ftvp_core.analysis.intervals import Ints
 from ftvp_core.analysis.retrieval import MEASURES, scores
 from ftvp_core.data.checks import check
 from ftvp_core.data.examples import from_json
 from ftvp_core.decision.measured import measured_warnings
 from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
+from ftvp_core.report.distilled import as_ledger, billed, distillations, labels_of, request_tokens, with_labels
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import Comparison, Decision, Example, ExampleSet, Finding, Tokens, Warned
+from ftvp_core.types import Billed, Comparison, Decision, Distillation, Example, ExampleSet, Finding, Tokens, Warned
 
 #: What stands for an answer that hasn't been asked for yet.
 NOT_RUN = "not run"
@@ -50,15 +53,16 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run.id}")
     eval_set = from_json(store.body(run.eval_set))
-    arms = _arms(store, run, spec, eval_set)
+    clusters = _clusters(eval_set.examples)
+    arms, distilled = _arms(store, run, spec, eval_set, clusters)
     named, points = arms[: len(spec.candidates)], iter(arms[len(spec.candidates) :])
     sweeps = [
         SweepPoints(sweep.candidate, sweep.over, [(value, next(points)) for value in sweep.values])
         for sweep in spec.sweeps
     ]
-    comparison = compare(
-        named, _clusters(eval_set.examples), [example.tags for example in eval_set.examples], spec.decide.margin, sweeps
-    )
+    tags = [example.tags for example in eval_set.examples]
+    comparison = compare(named, clusters, tags, spec.decide.margin, sweeps)
+    comparison = replace(comparison, distillations=distilled)
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
     decision = decide(comparison, spec.decide, findings_of(store, run.eval_set, run.train_set), structured)
     decision = replace(decision, warnings=decision.warnings + _measured(store, run, spec, comparison))
@@ -73,22 +77,28 @@ def _measured(store: Store, run: RunRow, spec: Spec, comparison: Comparison) -> 
     return measured_warnings(comparison, run.lag_s, from_cache, timed)
 
 
-def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[ArmResults]:
+def _arms(
+    store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet, clusters: Ints
+) -> tuple[list[ArmResults], tuple[Distillation, ...]]:
     candidates = spec.arms()
     n, repeats = len(eval_set.examples), spec.run.repeats
-    by_arm: dict[int, list[Row[Any]]] = {at: [] for at in range(len(candidates))}
+    by_arm: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in store.results(run.id, texts=False):
         by_arm[row.arm].append(row)
     tagged = any(example.tags for example in eval_set.examples)
-    ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(candidates))}
+    sums: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in store.ledger_sums(run.id, by_example=tagged):
-        ledger[row.arm].append(_ledger_row(row, tagged))
+        sums[row.arm].append(row)
+    labels = _labels(run, spec, sums)
     probes, tunings = store.probes(run.id), store.tunings(run.id)
+    counts = {at: tuning.labels for at, tuning in tunings.items()}
     out = []
     for at, candidate in enumerate(candidates):
         arm = _arm_results(by_arm[at], n, repeats, probes.get(at))
         arm["retrieval"] = _retrieval(by_arm[at] if candidate.retrieval else (), eval_set.examples, repeats)
-        rows = ledger[at]
+        rows = [_ledger_row(row, tagged) for row in sums[at]]
+        if at in labels:
+            rows.append(as_ledger(labels[at]))
         if candidate.recorded:
             rows = [_recorded_row(row) for row in by_arm[at]]
         out.append(
@@ -98,11 +108,24 @@ def _arms(store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet) -> list[A
                 candidate.model,
                 ledger=rows,
                 priced=_is_priced(candidate, spec),
-                training_cost_usd=tunings[at].cost_usd if at in tunings else None,
+                training_cost_usd=with_labels(tunings[at].cost_usd, counts[at]) if at in tunings else None,
                 **arm,
             )
         )
-    return out
+    tokens = {at: request_tokens(by_arm[at]) for at in range(len(spec.candidates))}
+    return out, distillations(spec, out, clusters, labels, counts, tokens)
+
+
+def _labels(run: RunRow, spec: Spec, sums: Mapping[int, list[Row[Any]]]) -> dict[int, Billed]:
+    """By position of a student, what its labels were billed; of several who share them, of the first."""
+    first: dict[int, int] = {}
+    for student, side in labels_of(run.sides, len(spec.arms())).items():
+        first.setdefault(side, student)
+    priced = {one.name: _is_priced(one, spec) for one in spec.candidates}
+    return {
+        student: billed(sums[side], priced[spec.arms()[student].tune.teacher])  # type: ignore[union-attr, index]
+        for side, student in first.items()
+    }
 
 
 def _is_priced(candidate: Candidate, spec: Spec) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0002"
+HEAD = "0007"
 
 metadata = MetaData()
 
@@ -80,6 +80,7 @@ runs = Table(
     Column("progress", JSON),  # what its process says of itself: phase, done, total, stopped
     Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
     Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
+    Column("sides", JSON),  # [{"name", "calls", "labels"}] of its side arms, which stand after the others
 )
 
 # One request as it was billed: written before it is sent, completed after.
@@ -87,8 +88,8 @@ attempts = Table(
     "attempts",
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
-    Column("arm", Integer, primary_key=True),  # position in Spec.arms()
-    Column("example", Integer, primary_key=True),  # position in the eval set
+    Column("arm", Integer, primary_key=True),  # position in Spec.arms(), then the side arms
+    Column("example", Integer, primary_key=True),  # position in the eval set; of a side arm, in its own examples
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
     Column("purpose", String(16), nullable=False),  # generation | embedding | judge
@@ -164,6 +165,7 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+    Column("labels", JSON),  # what its teacher's answers came to: rows, kept, dropped, unchecked, cost_usd
 )
 
 # A local model's latency, measured at batch 1 apart from the work.
