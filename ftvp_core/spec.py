@@ -125,11 +125,13 @@ class TuneSpec(Part):
 
     @model_validator(mode="after")
     def filters_have_a_teacher(self) -> Self:
-        for key in ("keep", "answers"):
-            if key in self.model_fields_set and self.teacher is None:
-                raise ValueError(f"{key} chooses among a teacher's answers; name one under teacher, or leave {key} out")
-        if "answers" in self.model_fields_set and self.keep != "agreement":
-            raise ValueError("answers are compared by keep: agreement; set it, or leave answers out")
+        given = [key for key in ("keep", "answers") if getattr(self, key) != type(self).model_fields[key].default]
+        if given and self.teacher is None:
+            raise ValueError(
+                f"found {given[0]}, which chooses among a teacher's answers; name a teacher, or leave it out"
+            )
+        if "answers" in given and self.keep != "agreement":
+            raise ValueError(f"found answers: {self.answers}, which keep: agreement compares; set it, or leave it out")
         return self
 
     @property

@@ -296,8 +296,8 @@ class Distillation:
     `before`: the candidate that is the student untuned, if there is one. `rows` were labelled: `kept` of them passed the
     filter `keep`, the others were `dropped`, by reason; `unchecked` of the kept ones hold nothing to be checked against.
     They are None as long as the student isn't tuned. `retained` is the student's accuracy over the teacher's, on the
-    examples that both were scored on. `tokens_a_request` are of an answered request, in and out, of `student` and
-    `teacher`. `labels` is what this run was billed for them; students of one teacher share them, and they stand with
+    examples that both were scored on. `tokens_a_request` are of an answered request, in and out, by candidate.
+    `labels` is what this run was billed for them; students of one teacher share them, and they stand with
     the first.
     """
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.drafts import change, draft_keys, from_text, to_text, without_candidate
-from ui import address, candidates
+from ui import address, candidates, distilled
 from ui.frame import frame, shown_errors
 
 with frame("Candidates") as store:
@@ -18,10 +18,12 @@ with frame("Candidates") as store:
     form, file = st.tabs(["Form", "Comparison file"])
     with form:
         for candidate in keys.get("candidates", ()):
-            line, bounds, edit = st.columns([6, 1, 1], vertical_alignment="center")
+            line, bounds, distil, edit = st.columns([6, 1, 1, 1], vertical_alignment="center")
             line.markdown(candidates.described(candidate))
             with bounds, shown_errors(f"bounds-{candidate['name']}"):
                 candidates.bounds_button(store, draft_id, keys, candidate)
+            with distil, shown_errors(f"distil-{candidate['name']}"):
+                distilled.button(store, draft_id, keys, candidate)
             if edit.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
                 change(store, draft_id, candidates=without_candidate(keys, candidate["name"]))
                 st.rerun()

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.store.store import RunRow, Store
-from ui import comparison, retrieval, sharing, state
+from ui import comparison, distilled, retrieval, sharing, state
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
@@ -16,6 +16,8 @@ def show(store: Store, run: RunRow) -> None:
     comparison.evidence(report.comparison, report.latencies_s)
     against = comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
     comparison.table(report.comparison, against)
+    distilled.outcome(report.comparison)
+    distilled.downloads(store, report)
     retrieval.figures(store, report)
     comparison.slices(report.comparison)
     comparison.rules(report.decision)

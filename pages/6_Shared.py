@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from ftvp_core.report.share import open_shared
-from ui import address, comparison, sharing, state
+from ui import address, comparison, distilled, sharing, state
 from ui.frame import viewer_frame
 from ui.words import plain
 
@@ -22,5 +22,6 @@ with viewer_frame("Shared comparison") as store:
     comparison.evidence(shared.comparison, shared.latencies_s)
     baseline = comparison.standing(shared.comparison, shared.decision, state.BASELINE)
     comparison.table(shared.comparison, baseline)
+    distilled.outcome(shared.comparison)
     comparison.slices(shared.comparison)
     comparison.rules(shared.decision)

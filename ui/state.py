@@ -17,6 +17,7 @@ KIND: Final = "kind"
 PAGE: Final = "page"
 DIAGNOSIS: Final = "diagnosis"
 CSV: Final = "csv"
+DISTILLED: Final = "distilled"
 
 
 def of_run(key: str, run_id: str) -> str:

@@ -78,11 +78,12 @@ def distillations(
             continue
         teacher = names.index(student.tune.teacher)
         learned = counts.get(at) or {}
+        untuned = before(spec, student)
         found.append(
             Distillation(
                 student.name,
                 student.tune.teacher,
-                before(spec, student),
+                untuned,
                 student.tune.keep,
                 student.tune.answers_a_row,
                 learned.get("rows"),
@@ -90,7 +91,11 @@ def distillations(
                 learned.get("dropped", {}),
                 learned.get("unchecked", 0),
                 retained(arms[at], arms[teacher], clusters),
-                {student.name: tokens.get(at), student.tune.teacher: tokens.get(teacher)},
+                {
+                    name: tokens.get(at)
+                    for at, name in enumerate(names)
+                    if name in {student.name, names[teacher], untuned}
+                },
                 labels.get(at, Billed(0, 0, Decimal(0), Tokens(None, None, None))),
             )
         )
