@@ -22,11 +22,13 @@ with frame("Candidates") as store:
             line.markdown(candidates.described(candidate))
             with bounds, shown_errors(f"bounds-{candidate['name']}"):
                 candidates.bounds_button(store, draft_id, keys, candidate)
-            with distil, shown_errors(f"distil-{candidate['name']}"):
-                distilled.button(store, draft_id, keys, candidate)
+            with distil:
+                distilled.button(candidate)
             if edit.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
                 change(store, draft_id, candidates=without_candidate(keys, candidate["name"]))
                 st.rerun()
+        with shown_errors("distil"):
+            distilled.form(store, draft_id, keys)
         with shown_errors("form"):
             candidates.add_form(store, draft_id, keys)
     with file, shown_errors("file"):

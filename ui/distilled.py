@@ -12,68 +12,94 @@ from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
 from ftvp_core.types import Comparison, Distillation
 from ui import state
-from ui.frame import shown_errors
 from ui.words import plain
 
+#: What each filter keeps, and what it takes.
 KEEP = {
-    "graders": "those that the graders find right",
-    "agreement": "those that several answers agree on",
-    "all": "all of them",
+    "graders": ("those that the graders find right", "A row without an answer of its own is kept unchecked"),
+    "agreement": ("those that several answers agree on", "Needs no answers; the teacher's temperature is above 0"),
+    "all": ("all of them", "But for failed, empty and cut ones"),
 }
 
 
-def button(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> None:
-    """Offers to tune a small model, or the same one with a shorter prompt, on this candidate's answers."""
-    if not candidate.get("model"):
+def button(candidate: Keys) -> None:
+    """Opens the form that distils a candidate: any that asks a model."""
+    if candidate.get("model"):
+        st.button(
+            "Distil",
+            key=f"distil-{candidate['name']}",
+            help=f"Tune a smaller model, or the same one on a shorter prompt, on what {candidate['name']} answers",
+            on_click=_open,
+            args=(candidate["name"],),
+        )
+
+
+def form(store: Store, draft_id: str, keys: Keys) -> None:
+    """Adds a student of the candidate whose button was pressed. Raises UserError."""
+    teacher = next(
+        (one for one in keys.get("candidates", ()) if one["name"] == st.session_state.get(state.DISTILLING)), None
+    )
+    if teacher is None:
         return
-    if st.button(
-        "Distil",
-        key=f"distil-{candidate['name']}",
-        help=f"Tune a smaller model, or the same one on a shorter prompt, on what {candidate['name']} answers",
-    ):
-        _form(store, draft_id, keys, candidate)
+    with st.container(border=True):
+        st.markdown(f"**Distil {plain(teacher['name'])}**")
+        student = _student(teacher, keys)
+        with st.container(horizontal=True):
+            added = student is not None and st.button("Add the student, and the same untuned", type="primary")
+            st.button("Close", on_click=_open, args=(None,))
+    if student is not None and added:
+        candidates = with_student(keys, teacher, student)
+        missing = {part: {"path": "not chosen yet"} for part in ("eval_set", "knowledge") if part not in keys}
+        to_spec({**keys, "candidates": candidates, **missing})  # what is missing is asked for where the run starts
+        change(store, draft_id, candidates=candidates)
+        _open(None)
+        st.rerun()
 
 
-@st.dialog("Distil", width="large")
-def _form(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> None:
-    name = candidate["name"]
+def _open(name: str | None) -> None:
+    st.session_state[state.DISTILLING] = name
+
+
+def _student(teacher: Keys, keys: Keys) -> Keys | None:
+    """The student as the form says; None where there is nothing to label."""
     rows = rows_to_label(keys)
     if rows is None:
         st.warning("There are no training rows to label: add a training set on Data. It needs no answers.")
-        return
-    provider, _, model = candidate["model"].partition("/")
-    system, user = bare_prompt(keys, candidate)
+        return None
+    name = teacher["name"]
+    provider, _, model = teacher["model"].partition("/")
+    system, user = bare_prompt(keys, teacher)
     left, right = st.columns(2)
-    called = left.text_input("Name of the student", f"{name}, distilled")
+    called = left.text_input("Name of the student", f"{name}, distilled", key=f"distil-name-{name}")
     small = right.text_input(
-        "Its model, on this machine", model if provider == "local" else "demo",
+        "Its model, on this machine", model if provider == "local" else "demo", key=f"distil-model-{name}",
         help="A folder or a hub name; the teacher's own, to distil its prompt away. demo is the shipped model",
     )  # fmt: skip
-    user = st.text_area("Its user prompt, without shots and passages", user, height=68)
-    system = st.text_area("Its system prompt (empty: none)", system, height=68)
-    keep = st.radio("Which answers it learns", list(KEEP), format_func=KEEP.__getitem__, horizontal=True)
+    user = st.text_area("Its user prompt, without shots and passages", user, height=68, key=f"distil-user-{name}")
+    system = st.text_area("Its system prompt (empty: none)", system, height=68, key=f"distil-system-{name}")
+    keep = st.radio(
+        "Which answers it learns",
+        list(KEEP),
+        format_func=lambda one: KEEP[one][0],
+        captions=[takes for _, takes in KEEP.values()],
+        horizontal=True,
+    )
     answers = int(st.number_input("Answers a row, all alike", 2, 9, 3)) if keep == "agreement" else 1
     st.caption(plain(_paid(name, provider, rows, answers)))
     st.caption(LICENCE)
-    if st.button("Add the student, and the same untuned", type="primary"):
-        with shown_errors("distil"):
-            prompt = {"user": user, **({"system": system} if system.strip() else {})}
-            tune = {"teacher": name, "keep": keep, **({"answers": answers} if keep == "agreement" else {})}
-            student = {"name": called.strip(), "model": f"local/{small.strip()}", "prompt": prompt, "tune": tune}
-            candidates = with_student(keys, candidate, student)
-            missing = {part: {"path": "not chosen yet"} for part in ("eval_set", "knowledge") if part not in keys}
-            to_spec({**keys, "candidates": candidates, **missing})  # what is missing is asked for where the run starts
-            change(store, draft_id, candidates=candidates)
-            st.rerun()
+    prompt = {"user": user, **({"system": system} if system.strip() else {})}
+    tune = {"teacher": name, "keep": keep, **({"answers": answers} if keep == "agreement" else {})}
+    return {"name": called.strip(), "model": f"local/{small.strip()}", "prompt": prompt, "tune": tune}
 
 
 def _paid(name: str, provider: str, rows: int, answers: int) -> str:
-    calls = f"{rows * answers:,} calls: {rows:,} training rows" + (f", {answers} answers each" if answers > 1 else "")
+    each = f" {answers} times each, {rows * answers:,} calls" if answers > 1 else f", {rows:,} calls"
+    first = f"{name} is first asked about the {rows:,} training rows{each}"
     if provider == "local":
-        return f"{name} first labels the training rows on this machine ({calls}). No provider bills anything for it."
+        return f"{first}, on this machine: no provider bills anything. Then the student is tuned on its answers."
     return (
-        f"{name} first labels the training rows ({calls}). Its provider bills them as any others: they are in the estimate"
-        " and under the limit that Run shows before the start, and what the cache has isn't asked again."
+        f"{first}. They are billed as any others: they are in the estimate and under the limit that Run shows before the"
+        " start, and what the cache has isn't asked again. Then the student is tuned on the answers, on this machine."
     )
 
 

@@ -19,6 +19,9 @@ DIAGNOSIS: Final = "diagnosis"
 CSV: Final = "csv"
 DISTILLED: Final = "distilled"
 
+#: Candidates: whose answers a student is to learn.
+DISTILLING: Final = "distilling"
+
 
 def of_run(key: str, run_id: str) -> str:
     """A widget's key for one run: another run begins with its own defaults."""

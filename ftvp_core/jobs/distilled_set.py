@@ -36,8 +36,8 @@ def distilled_set(store: Store, run_id: str, name: str | None = None) -> str:
     spec = parse(run.spec, f"run {run_id}")
     at = _student(run, spec, name)
     side, students = next(
-        (side, each["labels"]["students"])
-        for side, each in enumerate(run.sides or (), len(spec.arms()))
+        (each["arm"], each["labels"]["students"])
+        for each in run.sides or ()
         if each["labels"] and at in each["labels"]["students"]
     )
     candidate, sources = spec.arms()[at], _sources(store, run)

@@ -70,7 +70,7 @@ class RunProgress:
 
     @property
     def failed(self) -> int:
-        """Rows that can be asked again. Failed labels are left as they are: what is tuned isn't tuned anew."""
+        """Rows that a retry asks again: no labels, for what is tuned isn't tuned anew."""
         return sum(arm.failed for arm in self.arms if not arm.is_side)
 
 

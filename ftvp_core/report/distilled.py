@@ -23,14 +23,9 @@ REASONS = {
 }  # fmt: skip
 
 
-def labels_of(sides: Sequence[Mapping[str, Any]] | None, first: int) -> dict[int, int]:
-    """By student's position, the position of the side arm that labels for it; the side arms begin at `first`."""
-    return {
-        student: first + at
-        for at, side in enumerate(sides or ())
-        if side.get("labels")
-        for student in side["labels"]["students"]
-    }
+def labels_of(sides: Sequence[Mapping[str, Any]] | None) -> dict[int, int]:
+    """By student's position, the position of the side arm that labels for it, of a run's `sides`."""
+    return {student: side["arm"] for side in sides or () if side["labels"] for student in side["labels"]["students"]}
 
 
 def billed(rows: Sequence[Row[Any]], priced: bool) -> Billed:

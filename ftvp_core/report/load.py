@@ -119,7 +119,7 @@ def _arms(
 def _labels(run: RunRow, spec: Spec, sums: Mapping[int, list[Row[Any]]]) -> dict[int, Billed]:
     """By position of a student, what its labels were billed; of several who share them, of the first."""
     first: dict[int, int] = {}
-    for student, side in labels_of(run.sides, len(spec.arms())).items():
+    for student, side in labels_of(run.sides).items():
         first.setdefault(side, student)
     priced = {one.name: _is_priced(one, spec) for one in spec.candidates}
     return {

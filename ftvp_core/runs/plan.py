@@ -216,7 +216,12 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
         limit_usd=plan.limit_usd,
         request_key=request_key,
         sides=[
-            {"name": plan.side_name(at), "calls": arm.calls, "labels": asdict(arm.labels) if arm.labels else None}
+            {
+                "arm": at,
+                "name": plan.side_name(at),
+                "calls": arm.calls,
+                "labels": asdict(arm.labels) if arm.labels else None,
+            }
             for at, arm in enumerate(plan.arms)
             if arm.is_side
         ],

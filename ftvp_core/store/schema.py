@@ -80,7 +80,7 @@ runs = Table(
     Column("progress", JSON),  # what its process says of itself: phase, done, total, stopped
     Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
     Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
-    Column("sides", JSON),  # [{"name", "calls", "labels"}] of its side arms, which stand after the others
+    Column("sides", JSON),  # its side arms, after all others: [{"arm", "name", "calls", "labels"}]
 )
 
 # One request as it was billed: written before it is sent, completed after.

@@ -223,7 +223,8 @@ class Store:
         """Make a run that ended early, or was left by its process, queued again: for a worker, or for this process.
 
         Its rows that failed where another try may succeed are forgotten, their attempts stay in the ledger; with
-        `failed` all rows that failed are, and a finished run begins again for them.
+        `failed` all rows that failed are, and a finished run begins again for them. Labels that a tuned student has
+        learned from stay as they are.
         """
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
@@ -232,7 +233,8 @@ class Store:
             again = {"state": "queued", "cancel": False, "pause": False, "owner": None, "enqueued": enqueued}
             connection.execute(update(runs).where(runs.c.id == run_id).values(again))
             forgotten = results.c.output.is_(None) if failed else results.c.transient
-            connection.execute(delete(results).where(results.c.run_id == run_id, forgotten))
+            mine = (results.c.run_id == run_id) & results.c.arm.not_in(_learned(connection, row))
+            connection.execute(delete(results).where(mine, forgotten))
 
     def finish(self, run_id: str, state: str, cause: str | None, lag_s: float | None = None) -> None:
         """The end of a run that this process works on. Of several lags, over resumes, the largest is kept.
@@ -475,6 +477,17 @@ class Store:
         )
         with self.engine.connect() as connection:
             return list(connection.execute(sums))
+
+
+def _learned(connection: Connection, run: Row[Any]) -> list[int]:
+    """Side arms whose labels have been learned: all of their students are tuned."""
+    tuned = set(
+        connection.execute(
+            select(tunings.c.arm).where(tunings.c.run_id == run.id, tunings.c.seconds.is_not(None))
+        ).scalars()
+    )
+    labelled = [(side["arm"], side["labels"]["students"]) for side in run.sides or () if side["labels"]]
+    return [arm for arm, students in labelled if tuned.issuperset(students)]
 
 
 def _state(row: Row[Any]) -> str:

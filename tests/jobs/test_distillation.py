@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main
 from ftvp_core.jobs.labelling import teachers_first
@@ -18,6 +19,7 @@ from ftvp_core.store.opening import open_store
 from ftvp_core.training.distil import learned
 from ftvp_core.types import Example
 from tests.fault_server import TOKENS_IN, TOKENS_OUT, Served, fault_server, is_right
+from tests.pages.conftest import ROOT, said
 from tests.tiny_model import make_model
 
 ROWS = 40
@@ -126,6 +128,28 @@ def test_what_a_teacher_answers_is_in_the_ledger_and_what_the_graders_pass_is_le
     assert again["candidates"][0]["training_cost_usd"] == pytest.approx(tuned["training_cost_usd"])
     adapters = {store.tunings(one["run_id"])[0].adapter for one in (report, again)}
     assert len(adapters) == 1
+    pages_show(report["run_id"], RIGHT)
+
+
+def pages_show(run_id: str, kept: int) -> None:
+    """Run, Compare and Decide of the run: the labels' own row, the three side by side, the sentences."""
+    run, compare, decide = (page(name, run_id) for name in ("3_Run", "4_Compare", "5_Decide"))
+    labels = run.dataframe[0].value.to_dict("records")[-1]
+    assert (labels["candidate"], labels["of"], labels["failed"]) == ("teacher labels for student", ROWS, 0)
+    learned = f"It learned {kept} of teacher's {ROWS} answers; left out: {ROWS - kept} found wrong by the graders."
+    assert learned in said(compare) and learned in said(decide)
+    (beside,) = [frame.value for frame in compare.dataframe if "student after" in list(frame.value.iloc[:, 0])]
+    assert list(beside["candidate"]) == ["teacher", "before", "student"]
+    assert any("what student learned" in button.proto.label for button in compare.get("download_button"))
+
+
+def page(name: str, run_id: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.switch_page(f"pages/{name}.py")
+    at.query_params["run"] = run_id
+    at.run()
+    assert not at.exception
+    return at
 
 
 def test_answers_that_do_not_agree_are_left_out(run: Run) -> None:
@@ -139,6 +163,22 @@ def test_answers_that_do_not_agree_are_left_out(run: Run) -> None:
     # Two of two agree with 0.8² + 0.2²: the binomial's 99.9 % interval at 40 rows.
     assert 16 <= one["kept"] <= 37
     assert report["candidates"][0]["other_attempts"] == 2 * ROWS
+
+
+def test_labels_that_failed_are_not_learned_and_a_retry_leaves_them(folder: Path, run: Run) -> None:
+    with fault_server(latency_s=0.002, f400=0.2) as served:
+        status, report = run(served.url, student(keep="all"), teacher())
+        (one,) = report["distillations"]
+        assert (status, one["kept"] + one["dropped"]["failed"]) == (0, ROWS)
+        asked = {text: count for (_, text), count in served.attempts.items() if text < ROWS}
+        retry = ["run", "--resume", report["run_id"], "--retry-failed", "--json", str(folder / "r.json")]
+        assert main(retry) == 0
+        again = json.loads((folder / "r.json").read_text(encoding="utf-8"))
+    (two,) = again["distillations"]
+    assert all(one[key] == two[key] for key in ("rows", "kept", "dropped", "labels"))
+    assert {text: count for (_, text), count in served.attempts.items() if text < ROWS} == asked
+    labels = run_progress(open_store(), report["run_id"]).arms[-1]
+    assert (labels.done, labels.failed) == (ROWS, one["dropped"]["failed"])
 
 
 def test_rows_need_no_reference(folder: Path, run: Run, server: Served) -> None:
