@@ -119,6 +119,25 @@ class TuneSpec(Part):
     device: str = "auto"
     force: bool = False
     keep_leaked: bool = False
+    teacher: str | None = None  # another candidate: its answers are learned, not the references
+    keep: Literal["graders", "agreement", "all"] = "graders"  # which of them
+    answers: int = Field(3, ge=2)  # how many of a row have to agree
+
+    @model_validator(mode="after")
+    def filters_have_a_teacher(self) -> Self:
+        given = [key for key in ("keep", "answers") if getattr(self, key) != type(self).model_fields[key].default]
+        if given and self.teacher is None:
+            raise ValueError(
+                f"found {given[0]}, which chooses among a teacher's answers; name a teacher, or leave it out"
+            )
+        if "answers" in given and self.keep != "agreement":
+            raise ValueError(f"found answers: {self.answers}, which keep: agreement compares; set it, or leave it out")
+        return self
+
+    @property
+    def answers_a_row(self) -> int:
+        """How often the teacher is asked about each training row."""
+        return self.answers if self.keep == "agreement" else 1
 
 
 class TrainRows(Part):
@@ -263,6 +282,8 @@ class Spec(Part):
                     f"{where}.model: found provider {candidate.provider!r}; add it under providers"
                     f" (there: {', '.join(self.providers) or 'none'})"
                 )
+            if candidate.tune and candidate.tune.teacher:
+                self._check_teacher(candidate, f"{where}.tune.teacher", names)
         for at, sweep in enumerate(self.sweeps):
             if sweep.candidate not in names:
                 raise ValueError(
@@ -279,6 +300,29 @@ class Spec(Part):
                         f"sweeps[{at}].over: {sweep.over} = {value}{beside} is no setting of {sweep.candidate}"
                     ) from error
         return self
+
+    def _check_teacher(self, student: Candidate, where: str, names: list[str]) -> None:
+        """Raises ValueError for a teacher that can't answer a training row, or that learns from the student itself."""
+        assert student.tune is not None
+        name = student.tune.teacher or ""
+        if name not in names:
+            raise ValueError(f"{where}: found {name!r}; expected one of {', '.join(names)}")
+        teacher = self.by_name(name)
+        if teacher.model is None:
+            why = "has no answers but the eval set's" if teacher.recorded else "has learned the training rows by heart"
+            raise ValueError(f"{where}: {name} {why}; name a candidate with a model")
+        sampling = teacher.sampling
+        if student.tune.keep == "agreement" and (sampling.temperature == 0 or sampling.seed is not None):
+            raise ValueError(
+                f"{where}: {name} gives the same answer each time, so agreement says nothing;"
+                " give it sampling.temperature above 0 and no sampling.seed, or choose keep: graders or all"
+            )
+        taught, line = student, [student.name]
+        while taught.tune and taught.tune.teacher in names:
+            line.append(taught.tune.teacher)
+            if taught.tune.teacher in line[:-1]:
+                raise ValueError(f"{where}: found a circle ({' learns from '.join(line)}); break it")
+            taught = self.by_name(taught.tune.teacher)
 
     def by_name(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)

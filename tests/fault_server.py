@@ -37,7 +37,7 @@ def is_right(model: str, example: int, share: float = 0.7) -> bool:
 
 @dataclass
 class Faults:
-    """Shares of requests that fail in each way; they add up to 1 at the most."""
+    """Shares of requests that fail in each way; they add up to 1 at the most. `contrary` ones get the other answer."""
 
     shares: Mapping[str, float] = field(default_factory=dict)
     latency_s: float = 0.01
@@ -87,7 +87,7 @@ class Served:
         if fault == "drop":
             assert request.transport is not None
             request.transport.abort()
-        answer = "yes" if is_right(model, example) else "no"
+        answer = "yes" if is_right(model, example) != (fault == "contrary") else "no"
         if body.get("stream"):
             return await self._stream(request, answer, broken=fault == "reset")
         if fault == "malformed":

@@ -33,6 +33,8 @@ def described(candidate: Keys) -> str:
     if one.retrieval:
         searched = "gold passages" if one.retrieval.oracle else f"{one.retrieval.mode}, top {one.retrieval.top_k}"
         parts.append(searched)
+    if one.tune and one.tune.teacher:
+        parts.append(f"learns from {one.tune.teacher}")
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
 
 

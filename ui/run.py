@@ -1,5 +1,6 @@
 """The Run page's parts: the limit, the start button with its amount, and a run that is watched."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pandas as pd
@@ -43,6 +44,8 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     time.metric(
         "Time", figures.duration(most.seconds), help="If a call takes one second; training and indexing come on top"
     )
+    for said in _labels(plan):
+        st.caption(plain(said))
     amount = (
         f", at most {figures.dollars(min(most.most_usd, plan.limit_usd or most.most_usd))}" if most.most_usd else ""
     )
@@ -57,6 +60,17 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
         run_id = enqueue(store, draft_id, plan)
         address.show_run(run_id)
         st.rerun()
+
+
+def _labels(plan: Plan) -> Iterator[str]:
+    """What teachers are asked before anything is tuned."""
+    for at, arm in enumerate(plan.arms):
+        if arm.labels is None:
+            continue
+        cost = estimate(plan, [arm]).most_usd if arm.is_remote else None
+        paid = f", at most {figures.dollars(cost)}" if cost is not None else ""
+        where = f"of these{paid}" if arm.is_remote else "on this machine"
+        yield f"First {plan.side_name(at)}: {arm.calls:,} calls {where}, for {len(arm.examples):,} training rows."
 
 
 def watched(store: Store, run_id: str) -> bool:

@@ -16,12 +16,14 @@ from ftvp_core.analysis.intervals import (
     accuracy_interval,
     difference_interval,
     quantiles,
+    ratio_interval,
 )
 from ftvp_core.analysis.paired import holm, paired_p, verdict
 from ftvp_core.analysis.retrieval import retrieval_figures
 from ftvp_core.types import (
     CandidateFigures,
     Comparison,
+    Measured,
     Method,
     PairFigures,
     Slice,
@@ -31,7 +33,7 @@ from ftvp_core.types import (
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """Attempts of one arm, summed by example, or over all of them (`example` -1) where no slice asks.
+    """Attempts of one arm, summed by example, or over all of them (`example` -1): where no slice asks, or of labels.
 
     None: no attempt of these reported it, or has a price.
     """
@@ -119,6 +121,14 @@ def candidate_figures(arm: ArmResults, clusters: Ints) -> CandidateFigures:
     )
 
 
+def retained(student: ArmResults, teacher: ArmResults, clusters: Ints) -> Measured | None:
+    """The student's accuracy over the teacher's, on the examples that both were scored on."""
+    examples, of_student, of_teacher = _both(student, teacher)
+    if not len(examples) or (interval := ratio_interval(of_student, of_teacher, clusters[examples])) is None:
+        return None
+    return Measured(float(of_student.mean() / of_teacher.mean()), interval)
+
+
 def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[PairFigures, ...]:
     """All pairs in the arms' order, Holm's adjustment over those that share examples."""
     pairs = list(combinations(arms, 2))
@@ -147,11 +157,17 @@ def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[P
 
 
 def shared_differences(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
-    """The examples that both were scored on, and a − b there: each example's mean over its repeats."""
+    """The examples that both were scored on, and a − b there."""
+    examples, of_a, of_b = _both(a, b)
+    return examples, of_a - of_b
+
+
+def _both(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats, Floats]:
+    """The examples that both were scored on, and each one's grades there: an example's mean over its repeats."""
     size = int(max(a.example.max(initial=-1), b.example.max(initial=-1))) + 1
-    differences = by_example(a, size) - by_example(b, size)
-    examples = np.flatnonzero(~np.isnan(differences))
-    return examples, differences[examples]
+    of_a, of_b = by_example(a, size), by_example(b, size)
+    examples = np.flatnonzero(~np.isnan(of_a + of_b))
+    return examples, of_a[examples], of_b[examples]
 
 
 def by_example(arm: ArmResults, size: int) -> Floats:
@@ -177,7 +193,7 @@ def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
         ttft_s=arm.ttft_s[kept],
         request_usd=[arm.request_usd[at] for at in positions],
         errors=[arm.errors[at] for at in positions],
-        ledger=[row for row in arm.ledger if inside[row.example]],
+        ledger=[row for row in arm.ledger if row.example >= 0 and inside[row.example]],
         retrieval=arm.retrieval[kept],
     )
 

@@ -1,15 +1,16 @@
 """Carries out a stored run from its lease to its end: tune, index, answer. Put together here and nowhere else."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ftvp_core.candidates.lookup import IndexOf, Lookup, open_lookup
+from ftvp_core.candidates.lookup import IndexOf, Lookup, open_label_lookup, open_lookup
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.errors import FtvpError, RunStopped, StoreFailed
+from ftvp_core.jobs.labelling import Labelling, Untaught, teachers_first
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
@@ -52,11 +53,13 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         store.settle_lost_attempts(run_id)
         row = store.run(run_id)
         plan = stored_plan(store, row)
-        opened = Opening(plan, store, run_id, watch).all()
-        watch.begin("answering")
         in_flight = concurrency or plan.spec.run.concurrency
+        opening = Opening(plan, store, run_id, watch, in_flight)
+        opened = opening.all()
+        watch.begin("answering", pauses=True)
         runner = Runner(plan, opened, store, row, watch, in_flight)
-        return asyncio.run(runner.run())
+        ended = asyncio.run(runner.run(opening.able))
+        return _without(opening.untaught.values(), ended, store, run_id)
     except KeyboardInterrupt:
         cause = "cancelled"
     except FtvpError as error:
@@ -71,44 +74,77 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
     return Ended("partial" if store.finished(run_id) else "failed", cause)
 
 
-class Opening:
-    """Gets what a plan's arms need and what takes time: indexes, tuned adapters, loaded models."""
+def _without(causes: Iterable[str], ended: Ended, store: Store, run_id: str) -> Ended:
+    """The end of a run that went on without some students."""
+    said = [*dict.fromkeys(causes), *([ended.cause] if ended.cause else [])]
+    if ended.state == "cancelled" or not said:
+        return ended
+    return Ended("partial" if store.finished(run_id) else "failed", "; ".join(said), ended.lag_s)
 
-    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch) -> None:
+
+class Opening:
+    """Gets what a plan's arms need and what takes time: indexes, teachers' labels, tuned adapters, loaded models.
+
+    `untaught`: arms that the run goes on without, and why.
+    """
+
+    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch, concurrency: int) -> None:
         self._plan = plan
         self._store = store
         self._run_id = run_id
         self._watch = watch
         self._folder = Path(store.run(run_id).folder)
+        self._concurrency = concurrency
         self._adapters: dict[int, Path] = {}
         self._index_of = index_of(watch, self._folder)
+        self.untaught: dict[int, str] = {}
+
+    @property
+    def able(self) -> list[int]:
+        """The arms to be answered now: labels have been, before what is tuned on them."""
+        return [
+            at
+            for at, arm in enumerate(self._plan.arms)
+            if arm.labels is None and self._plan.trained(at) not in self.untaught
+        ]
 
     def all(self) -> Opened:
         self._watch.begin("indexing")
-        lookups = [self._lookup(at) for at in range(len(self._plan.arms))]
-        for at, arm in enumerate(self._plan.arms):
-            if arm.candidate.tune is not None and arm.adapter_of is None:
-                self._watch.begin(f"training {arm.candidate.name}")
-                self._adapters[at] = self._tuned(at, lookups[at])
+        lookups = [arm_lookup(self._plan, at, self._index_of) for at in range(len(self._plan.arms))]
+        labelling = Labelling(
+            self._plan, self._store, self._run_id, self._watch, self._concurrency, lookups, self._opener
+        )
+        for at in teachers_first(self._plan):
+            try:
+                self._adapters[at] = self._kept(at) or self._tuned(at, lookups[at], labelling)
+            except Untaught as why:
+                self.untaught[at] = str(why)
         return Opened(lookups, self._opener())
 
-    def _lookup(self, at: int) -> Lookup:
-        candidate, sources = self._plan.arms[at].candidate, self._plan.sources
-        where, seed = f"candidate {candidate.name}", self._plan.spec.run.seed
-        return open_lookup(
-            candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, self._index_of
-        )
+    def _kept(self, at: int) -> Path | None:
+        """The adapter that a student has in this run already: labels that come later don't change who answers."""
+        done = self._store.tunings(self._run_id).get(at)
+        if done is None or done.seconds is None or done.labels is None or not Path(done.adapter).exists():
+            return None
+        return Path(done.adapter)
 
-    def _tuned(self, at: int, lookup: Lookup) -> Path:
+    def _tuned(self, at: int, lookup: Lookup, labelling: Labelling) -> Path:
         from ftvp_core.training.lora import tuned_adapter
 
-        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch)
+        side = self._plan.labels_of(at)
+        labels = self._plan.arms[side].labels if side is not None else None
+        if labels is not None and labels.teacher in self.untaught:
+            raise Untaught(f"candidate {self._plan.arms[at].candidate.name}: its teacher isn't tuned")
+        learned = labelling.learned(at)
+        self._watch.begin(f"training {self._plan.arms[at].candidate.name}")
+        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch, learned)
 
     def _opener(self) -> Callable[[int], LocalModel]:
         loaded: dict[str, object] = {}
 
         def open_local(at: int) -> LocalModel:
-            candidate, sources = self._plan.arms[at].candidate, self._plan.sources
+            arm, sources = self._plan.arms[at], self._plan.sources
+            candidate = arm.candidate
             if candidate.recorded:
                 return read_recorded(sources.recorded[candidate.recorded], None)
             if candidate.floor:
@@ -119,13 +155,23 @@ class Opening:
                 return Floor(candidate.floor, rows, self._plan.spec.run.seed)
             from ftvp_core.models.local import open_model, resolved
 
-            trained = self._plan.arms[at].adapter_of
-            adapter = self._adapters.get(at if trained is None else trained) or (
-                self._folder / candidate.adapter if candidate.adapter else None
-            )
+            tuned = self._adapters.get(self._plan.trained(at))
+            adapter = tuned or (self._folder / candidate.adapter if candidate.adapter else None)
             return open_model(resolved(candidate.model_name, self._folder), adapter, loaded)
 
         return open_local
+
+
+def arm_lookup(plan: Plan, at: int, index_of: IndexOf) -> Lookup:
+    """An arm's Lookup; a teacher's for training rows. Raises UserError."""
+    arm, sources = plan.arms[at], plan.sources
+    where, seed = f"candidate {arm.candidate.name}", plan.spec.run.seed
+    if arm.labels is None:
+        return open_lookup(arm.candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of)
+    assert sources.train_set is not None
+    return open_label_lookup(
+        arm.candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of
+    )
 
 
 def index_of(watch: Watched, folder: Path) -> IndexOf:

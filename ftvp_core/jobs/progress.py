@@ -8,13 +8,15 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from ftvp_core.spec import Spec, parse
+from ftvp_core.spec import parse
 from ftvp_core.store.store import RunRow, Store
 
 
 @dataclass(frozen=True, slots=True)
 class ArmProgress:
-    """One candidate. `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
+    """One candidate, or what is asked beside the comparison: a forgetting set, or (`is_labels`) a teacher.
+
+    `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
 
     `failures`: causes of failed attempts and how often each came, the commonest first.
     """
@@ -31,6 +33,7 @@ class ArmProgress:
     spent_usd: Decimal | None = None
     reserved_usd: Decimal | None = None
     failures: Sequence[tuple[str, int]] = ()
+    is_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class RunProgress:
     state: str
     cause: str | None
     phase: str
+    pauses: bool
     paused: bool
     done: int
     total: int
@@ -62,18 +66,22 @@ class RunProgress:
     @property
     def can_pause(self) -> bool:
         """Training and indexing go on to their end, or are cancelled."""
-        return self.state == "running" and self.phase in {"answering", "paused"}
+        return self.state == "running" and (self.phase == "paused" or self.pauses)
 
     @property
     def failed(self) -> int:
-        return sum(arm.failed for arm in self.arms)
+        """Rows that a retry asks again: no labels, for what is tuned isn't tuned anew."""
+        return sum(arm.failed for arm in self.arms if not arm.is_labels)
 
 
 def run_progress(store: Store, run_id: str) -> RunProgress:
     """Raises UserError where there is no such run."""
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
-    arms = _arms(store, run, _planned(store, run, spec))
+    each = store.set_size(run.eval_set) * spec.run.repeats
+    asked = [(arm.name, each, False) for arm in spec.arms()]
+    asked += [(side["name"], side["calls"], side["labels"] is not None) for side in run.sides or ()]
+    arms = _arms(store, run, asked)
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
@@ -87,6 +95,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         state=run.state,
         cause=run.cause,
         phase=_phase(run),
+        pauses=_pauses(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
         total=total if works and total else sum(arm.total for arm in arms),
@@ -107,33 +116,31 @@ def _phase(run: RunRow) -> str:
     if run.state != "running":
         return run.state
     phase = str((run.progress or {}).get("phase", "starting"))
-    return "paused" if run.pause and phase == "answering" else phase
+    return "paused" if run.pause and _pauses(run) else phase
 
 
-def _planned(store: Store, run: RunRow, spec: Spec) -> list[tuple[str, int]]:
-    """Every arm's name and how many answers it has to give, side arms last."""
-    found = [(arm.name, store.set_size(run.eval_set)) for arm in spec.arms()]
-    if run.forgetting_set is not None:
-        found += [(side.candidate.name, store.set_size(run.forgetting_set)) for side in spec.side_arms()]
-    return [(name, size * spec.run.repeats) for name, size in found]
+def _pauses(run: RunRow) -> bool:
+    return bool((run.progress or {}).get("pauses"))
 
 
-def _arms(store: Store, run: RunRow, planned: Sequence[tuple[str, int]]) -> list[ArmProgress]:
+def _arms(store: Store, run: RunRow, asked: Sequence[tuple[str, int, bool]]) -> list[ArmProgress]:
+    """`asked`: name, calls and whether they are a teacher's labels, in the arms' order, side arms last."""
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
-    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(planned))}
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(asked))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
     is_answering = run.state == "running" and not run.pause
     return [
         ArmProgress(
             name,
-            each,
+            calls,
             failures=failures[at],
-            **_done(counts.get(at), each, is_answering),
+            is_labels=is_labels,
+            **_done(counts.get(at), calls, is_answering),
             **_sent(attempts.get(at)),
         )
-        for at, (name, each) in enumerate(planned)
+        for at, (name, calls, is_labels) in enumerate(asked)
     ]
 
 

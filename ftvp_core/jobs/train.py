@@ -34,6 +34,12 @@ def train(file: Path, name: str, progress: Callable[[int, int], None]) -> Tuning
         raise UserError(str(file), f"there is no candidate {name!r}", f"expected one of {known}")
     if candidate.tune is None:
         raise UserError(f"{file}: candidate {name}", "has no tune, so there is nothing to train", "add tune: {}")
+    if candidate.tune.teacher:
+        raise UserError(
+            f"{file}: candidate {name}",
+            f"learns from {candidate.tune.teacher}'s answers, which are asked and paid for in a run",
+            "use run: it tunes the candidate, and keeps the adapter",
+        )
     alone = spec.model_copy(update={"candidates": (candidate,), "sweeps": (), "forgetting_set": None})
     sources = read_sources(alone, file.parent)
     plan = make_plan(alone, sources)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -55,12 +55,20 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class Labels:
+    """What a side arm answers for: the arm `teacher` is asked about the training rows of the arms `students`."""
+
+    teacher: int
+    students: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """A candidate, ready to run. `price` is None where a request's price isn't known, or nothing is sent.
 
-    It answers `examples`: the eval set's, unless it `is_side`: asked for something beside the comparison, in which it
-    doesn't appear. Side arms stand after all others. `adapter_of`: the arm that is trained for this one too;
-    `graders`: its own, where its examples aren't the eval set's.
+    It answers `examples`, each `repeats` times: the eval set's, unless it `is_side`: asked for something beside the
+    comparison, in which it doesn't appear. Side arms stand after all others; a teacher's has `labels`. `adapter_of`: the
+    arm that is trained for this one too; `graders`: its own, where its examples aren't the eval set's.
     """
 
     candidate: Candidate
@@ -68,13 +76,19 @@ class Arm:
     render: Render
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate
+    repeats: int
     is_side: bool = False
     adapter_of: int | None = None
     graders: grading.Graders | None = None
+    labels: Labels | None = None
 
     @property
     def is_remote(self) -> bool:
         return self.candidate.model is not None and self.candidate.provider != "local"
+
+    @property
+    def calls(self) -> int:
+        return len(self.examples) * self.repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,24 @@ class Plan:
     arms: tuple[Arm, ...]
     graders: grading.Graders
     limit_usd: Decimal | None
+
+    def side_name(self, at: int) -> str:
+        """What a side arm does, in words."""
+        labels = self.arms[at].labels
+        if labels is None:
+            return self.arms[at].candidate.name
+        students = [self.arms[student].candidate.name for student in labels.students]
+        more = f" and {len(students) - 1} more" if len(students) > 1 else ""
+        return f"{self.arms[at].candidate.name} labels for {students[0]}{more}"
+
+    def trained(self, at: int) -> int:
+        """The arm whose training serves an arm: its own, or another's."""
+        its = self.arms[at].adapter_of
+        return at if its is None else its
+
+    def labels_of(self, student: int) -> int | None:
+        """The side arm whose answers an arm learns; None where it learns its rows' references."""
+        return next((at for at, arm in enumerate(self.arms) if arm.labels and student in arm.labels.students), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +190,23 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
         render = renderer(candidate, where, sources.eval_set)
         planned = _planned_given(candidate, where, spec, sources)
         render(sources.eval_set.examples[0], planned)
-        arms.append(Arm(candidate, sources.eval_set.examples, render, pricer(candidate, spec), planned))
-    arms += _forgetting_arms(arms, spec, sources)
+        examples, price = sources.eval_set.examples, pricer(candidate, spec)
+        arms.append(Arm(candidate, examples, render, price, planned, spec.run.repeats))
+    arms += (*_forgetting_arms(arms, spec, sources), *label_arms(arms, sources))
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
 
 
-def estimate(plan: Plan) -> Estimate:
-    """Calls, input tokens and the most that they can cost. Retries, which are billed rarely, aren't in it."""
+def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
+    """Calls, input tokens and the most that they can cost, of some arms or of all.
+
+    Retries, which are billed rarely, aren't in it.
+    """
     calls = tokens = 0
     most: Decimal | None = Decimal(0)
-    repeats = plan.spec.run.repeats
     methods: set[str] = set()
-    for arm in plan.arms:
+    for arm in plan.arms if arms is None else arms:
         if not arm.is_remote:
             continue
         counted = counter(arm.candidate.model_name)
@@ -179,12 +214,12 @@ def estimate(plan: Plan) -> Estimate:
         for example in arm.examples:
             request = arm.render(example, arm.planned)
             prompt = as_json(request.messages)
-            calls += repeats
-            tokens += repeats * counted.count(prompt)
+            calls += arm.repeats
+            tokens += arm.repeats * counted.count(prompt)
             if arm.price is None:
                 most = None
             elif most is not None:
-                most += repeats * reserve(arm.price, prompt, request.max_tokens)
+                most += arm.repeats * reserve(arm.price, prompt, request.max_tokens)
     return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency)
 
 
@@ -207,6 +242,16 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
         versions=versions,
         limit_usd=plan.limit_usd,
         request_key=request_key,
+        sides=[
+            {
+                "arm": at,
+                "name": plan.side_name(at),
+                "calls": arm.calls,
+                "labels": asdict(arm.labels) if arm.labels else None,
+            }
+            for at, arm in enumerate(plan.arms)
+            if arm.is_side
+        ],
     )
 
 
@@ -342,9 +387,10 @@ def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> 
     if candidate.tune and not candidate.tune.force:
         n = len(tuning_rows(candidate.tune, sources.train_set, sources.eval_set))
         if n < FEWEST_TUNING_ROWS:
+            able = "aren't" if candidate.tune.teacher else "have a reference and aren't"
             raise UserError(
                 where,
-                f"found {n} rows to train on that have a reference and aren't in the eval set; expected {FEWEST_TUNING_ROWS}",
+                f"found {n} rows to train on that {able} in the eval set; expected {FEWEST_TUNING_ROWS}",
                 "10 rows are learned by heart: add rows, or set tune.force",
             )
 
@@ -352,10 +398,10 @@ def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> 
 def tuning_rows(tune: TuneSpec, train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:
     """What a candidate is trained on, in a seeded order: `examples` of them are `nested`.
 
-    Rows that stand in the eval set are left out, unless `keep_leaked`.
+    Rows that stand in the eval set are left out, unless `keep_leaked`. With a teacher they need no reference.
     """
     rows = train_set.examples if tune.keep_leaked else without_leaks(train_set, eval_set)
-    able = [example for example in rows if example.references]
+    able = [example for example in rows if example.references or tune.teacher]
     return nested(able, tune.examples, tune.seed, by_label=labels_of(train_set) is not None)
 
 
@@ -389,16 +435,55 @@ def _forgetting_arms(arms: Sequence[Arm], spec: Spec, sources: Sources) -> list[
                     f"has no column {column!r}, which the prompt of {candidate.name} names",
                     "write {input} there, which every set has, or give it that column",
                 )
-        trained = names.index(side.tuned) if side.tuned is not None else None
-        render = renderer(candidate, where, sources.eval_set)
-        planned = _planned_given(candidate, where, spec, sources)
-        price = pricer(candidate, spec)
         found.append(
             Arm(
-                candidate, asked.examples, render, price, planned, is_side=True, adapter_of=trained, graders=graders
+                candidate,
+                asked.examples,
+                renderer(candidate, where, sources.eval_set),
+                pricer(candidate, spec),
+                _planned_given(candidate, where, spec, sources),
+                spec.run.repeats,
+                is_side=True,
+                adapter_of=names.index(side.tuned) if side.tuned is not None else None,
+                graders=graders,
             )
-        )  # fmt: skip
+        )
     return found
+
+
+def label_arms(arms: Sequence[Arm], sources: Sources) -> list[Arm]:
+    """A side arm for each teacher: it labels all rows that its students train on, once for all of them.
+
+    Raises UserError where the teacher can't be asked about a training row.
+    """
+    students: dict[tuple[str, int], list[int]] = {}
+    for at, arm in enumerate(arms):
+        if arm.candidate.tune and arm.candidate.tune.teacher:
+            students.setdefault((arm.candidate.tune.teacher, arm.candidate.tune.answers_a_row), []).append(at)
+    names = [arm.candidate.name for arm in arms]
+    found = []
+    for (name, answers), taught in students.items():
+        assert sources.train_set is not None
+        teacher = arms[names.index(name)]
+        rows = rows_to_label([arms[at].candidate for at in taught], sources.train_set, sources.eval_set)
+        if teacher.candidate.retrieval and teacher.candidate.retrieval.oracle and not all(row.gold for row in rows):
+            raise UserError(
+                f"candidate {names[taught[0]]}.tune.teacher",
+                f"{name} is given gold passages (retrieval.oracle), and {sources.train_set.name} names none",
+                "name a teacher that searches",
+            )
+        if rows:
+            teacher.render(rows[0], teacher.planned)
+        at = names.index(name)
+        labels = Labels(at, tuple(taught))
+        found.append(replace(teacher, examples=rows, repeats=answers, is_side=True, adapter_of=at, labels=labels))
+    return found
+
+
+def rows_to_label(students: Sequence[Candidate], train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example, ...]:
+    """All rows that some students train on, in the training set's order."""
+    wanted = {row.id for one in students if one.tune for row in tuning_rows(one.tune, train_set, eval_set)}
+    return tuple(row for row in train_set.examples if row.id in wanted)
 
 
 def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Sources) -> Given:

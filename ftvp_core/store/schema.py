@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0006"
+HEAD = "0007"
 
 metadata = MetaData()
 
@@ -81,6 +81,7 @@ runs = Table(
     Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
     Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
     Column("forgetting_set", String(64)),  # datasets.key
+    Column("sides", JSON),  # its side arms, after all others: [{"arm", "name", "calls", "labels"}]
 )
 
 # One request as it was billed: written before it is sent, completed after.
@@ -165,6 +166,7 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+    Column("labels", JSON),  # what its teacher's answers came to: rows, kept, dropped, unchecked, cost_usd
 )
 
 # A merged model that a page asked for: base and adapter in one, made by a worker.

@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -37,12 +37,15 @@ from ftvp_core.runs.plan import Plan, tuning_rows
 from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
+from ftvp_core.training.distil import Learned
 from ftvp_core.types import Given, Message
 
 #: Written last into an adapter's folder.
 MARKER = "ftvp.json"
 #: How training is done, beside its settings; a change makes new adapters.
 RECIPE = 1
+#: Settings that decide which answers are learned; the answers themselves are in an adapter's key.
+OF_THE_TEACHER = ("teacher", "keep", "answers")
 #: The label of a token that no loss is taken on.
 NO_LOSS = -100
 #: The store is told of the loss at most this often.
@@ -81,8 +84,13 @@ class Row:
 Keep = Callable[[Tuning], None]
 
 
-def tuned_adapter(plan: Plan, at: int, lookup: Lookup, store: Store, run_id: str, watch: Watched) -> Path:
-    """The adapter of a run's arm: made, or found from an earlier run. Raises UserError, RunStopped."""
+def tuned_adapter(
+    plan: Plan, at: int, lookup: Lookup, store: Store, run_id: str, watch: Watched, learned: Learned | None = None
+) -> Path:
+    """The adapter of a run's arm: made, or found from an earlier run. Raises UserError, RunStopped.
+
+    `learned`: what a teacher's answers came to, where it has one.
+    """
     prices = plan.spec.prices
 
     def keep(tuning: Tuning) -> None:
@@ -96,17 +104,27 @@ def tuned_adapter(plan: Plan, at: int, lookup: Lookup, store: Store, run_id: str
             seconds=tuning.seconds,
             cost_usd=machine_cost(tuning.seconds, per_hour) if known else None,  # type: ignore[arg-type]
             log=[list(entry) for entry in tuning.log],
+            labels=learned.counts() if learned else None,
         )
 
-    return make_adapter(plan, at, lookup, Path(store.run(run_id).folder), keep, watch)
+    answers = learned.answers if learned else None
+    return make_adapter(plan, at, lookup, Path(store.run(run_id).folder), keep, watch, answers)
 
 
-def make_adapter(plan: Plan, at: int, lookup: Lookup, folder: Path, keep: Keep, watch: Watched) -> Path:
+def make_adapter(
+    plan: Plan,
+    at: int,
+    lookup: Lookup,
+    folder: Path,
+    keep: Keep,
+    watch: Watched,
+    answers: Mapping[str, str] | None = None,
+) -> Path:
     """The same for a comparison file in `folder`, with or without a run."""
     candidate = plan.arms[at].candidate
     where = f"candidate {candidate.name}"
     assert candidate.tune is not None
-    rows = training_rows(plan, at, lookup)
+    rows = training_rows(plan, at, lookup, answers)
     if not rows:
         raise UserError(where, "found no row to train on that has a reference and isn't in the eval set")
     base = base_folder(resolved(candidate.model_name, folder))
@@ -128,15 +146,21 @@ def make_adapter(plan: Plan, at: int, lookup: Lookup, folder: Path, keep: Keep, 
     return adapter
 
 
-def training_rows(plan: Plan, at: int, lookup: Lookup) -> list[Row]:
-    """A candidate's training rows in its own prompt. A row is never among its own shots, answer and all."""
+def training_rows(plan: Plan, at: int, lookup: Lookup, answers: Mapping[str, str] | None = None) -> list[Row]:
+    """A candidate's training rows in its own prompt. A row is never among its own shots, answer and all.
+
+    `answers`: what is learned instead of the references, by row id; rows without one are left out.
+    """
     arm, sources = plan.arms[at], plan.sources
     assert arm.candidate.tune is not None and sources.train_set is not None
     examples = tuning_rows(arm.candidate.tune, sources.train_set, sources.eval_set)
+    if answers is not None:
+        examples = [example for example in examples if example.id in answers]
     rows = []
     for example, given in zip(examples, lookup(examples), strict=True):
         others = Given(given.passages, tuple(shot for shot in given.shots if shot[0].input != example.input))
-        rows.append(Row(example.id, arm.render(example, others).messages, example.references[0]))
+        answer = example.references[0] if answers is None else answers[example.id]
+        rows.append(Row(example.id, arm.render(example, others).messages, answer))
     return rows
 
 
@@ -317,7 +341,7 @@ def _device(asked: str, where: str) -> str | None:
 def _key(base: Path, rows: Sequence[Row], tune: TuneSpec) -> str:
     """All that decides an adapter: the base's files, the rows as rendered, the settings that training reads."""
     files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(base.glob("*.*"))]
-    settings = tune.model_dump(mode="json", exclude={"examples", "force", "keep_leaked"})
+    settings = tune.model_dump(mode="json", exclude={"examples", "force", "keep_leaked", *OF_THE_TEACHER})
     content = [RECIPE, str(base.resolve()), files, [(row.messages, row.answer) for row in rows], settings]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 

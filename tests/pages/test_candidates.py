@@ -71,6 +71,39 @@ def test_without_gold_there_are_no_bounds(home: Home, opened: Opened) -> None:
     assert not [button for button in at.button if button.label == "Add bounds"]
 
 
+def test_one_click_distils_a_candidate_into_the_same_model_without_its_prompt(home: Home, opened: Opened) -> None:
+    (home.folder / "t.csv").write_text("question\nrefund?\nWie lange?\n환불?\n", encoding="utf-8")
+    local = {**RAG, "model": "local/demo", "sampling": {"max_tokens": 9, "temperature": 0.5}}
+    keys = keys_for(home, ENGLISH) | {"candidates": [local], "train_set": {"path": str(home.folder / "t.csv")}}
+    draft_id = new_draft(home.store, keys)
+    at = opened(PAGE)
+    at.button(key="distil-rag").click().run()
+    assert "asked about the 2 training rows, 2 calls, on this machine" in shown(at), "one of three is an eval row"
+    assert "licences forbid training" in shown(at)
+    at.radio[0].set_value("agreement").run()
+    assert "2 training rows 3 times each, 6 calls" in shown(at)
+    next(button for button in at.button if button.label.startswith("Add the student")).click().run()
+    assert not at.exception
+    rag, untuned, student = draft_keys(home.store, draft_id)["candidates"]
+    bare = {"model": "local/demo", "prompt": {"user": "{question} {{context}}"}, "sampling": {"max_tokens": 9}}
+    assert rag == local
+    assert untuned == {"name": "rag, distilled: untuned", **bare}
+    tune = {"teacher": "rag", "keep": "agreement", "answers": 3}
+    assert student == {"name": "rag, distilled", **bare, "tune": tune}
+
+
+def test_a_student_without_training_rows_is_asked_for_them(home: Home, opened: Opened) -> None:
+    new_draft(home.store, keys_for(home, ENGLISH))
+    at = opened(PAGE)
+    at.button(key="distil-rag").click().run()
+    assert "add a training set on Data" in at.warning[0].value
+
+
 def test_a_prompt_of_passages_alone_asks_the_question_without_them() -> None:
     _, closed = bounds_of({"name": "r", "model": "openai/m", "prompt": {"user": "{context}"}, "retrieval": {}})
     assert "prompt" not in closed, "the default is the question"
+
+
+def shown(at: AppTest) -> str:
+    """What the page says, as it is drawn: `plain` escapes punctuation."""
+    return said(at).replace("\\", "")

@@ -51,6 +51,21 @@ def test_training_is_cancelled_but_not_paused(home: Home, opened: Opened) -> Non
     assert labels(opened(RUN, run_id)) == ["Cancel"]
 
 
+def test_a_teachers_labels_have_a_row_of_their_own_and_are_paused(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36)})
+    home.begin(run_id, 3, 8)
+    phase = "few-8 labels for small"
+    sides = [{"arm": 1, "name": phase, "calls": 900, "labels": {"teacher": 0, "students": [0]}}]
+    home.change(run_id, progress={"phase": phase, "pauses": True, "done": 3, "total": 900}, sides=sides)
+    at = opened(RUN, run_id)
+    assert not at.exception
+    _, labels_row = at.dataframe[0].value.to_dict("records")
+    assert (labels_row["candidate"], labels_row["answered"], labels_row["of"]) == (phase, 0, 900)
+    press(at, "Pause")
+    assert home.store.run(run_id).pause and labels(at) == ["Resume", "Cancel"]
+    assert "paused: 3 of 900" in at.get("progress")[0].proto.text
+
+
 def test_each_candidate_has_its_figures_and_its_causes(home: Home, opened: Opened) -> None:
     run_id = home.run({"good": mostly(36), "poor": [*mostly(10)[:-4], None, None, None, None]})
     home.begin(run_id, 30, 80)
