@@ -43,7 +43,7 @@ def ratio_of(both: int, only_a: int, only_b: int, neither: int, times: int = 1) 
     a = np.repeat([1.0, 1.0, 0.0, 0.0], [both, only_a, only_b, neither])
     b = np.repeat([1.0, 0.0, 1.0, 0.0], [both, only_a, only_b, neither])
     found = ratio_interval(np.repeat(a, times), np.repeat(b, times), np.repeat(np.arange(len(a)), times))
-    return found and (round(found.low, 4), round(found.high, 4))
+    return (round(found.low, 4), round(found.high, 4)) if found else None
 
 
 def test_the_ratio_s_interval_is_that_of_the_published_table() -> None:

@@ -63,7 +63,7 @@ def test_a_teachers_labels_have_a_row_of_their_own_and_are_paused(home: Home, op
     assert (labels_row["candidate"], labels_row["answered"], labels_row["of"]) == (phase, 0, 900)
     press(at, "Pause")
     assert home.store.run(run_id).pause and labels(at) == ["Resume", "Cancel"]
-    assert "paused: 3 of 900" in at.get("progress")[0].proto.text
+    assert "3 of 900" in at.get("progress")[0].proto.text
 
 
 def test_each_candidate_has_its_figures_and_its_causes(home: Home, opened: Opened) -> None:
