@@ -82,20 +82,25 @@ def _beside_floors(
 
 
 def _together(arms: Sequence[ArmResults]) -> ArmResults:
-    """Several trainings as one arm: each example has one answer a training, as repeats are."""
+    """Several trainings as one arm: each example has one answer a training, side by side, as repeats are."""
     first, *others = arms
     if not others:
         return first
+    order = np.argsort(np.concatenate([arm.example for arm in arms]), kind="stable")
     arrays: dict[str, Any] = {
-        key: np.concatenate([getattr(arm, key) for arm in arms])
+        key: np.concatenate([getattr(arm, key) for arm in arms])[order]
         for key in ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval")
+    }
+    lists: dict[str, Any] = {
+        key: [values[at] for at in order.tolist()]
+        for key in ("request_usd", "errors")
+        if (values := [value for arm in arms for value in getattr(arm, key)])
     }
     costs = [arm.training_cost_usd for arm in arms]
     return replace(
         first,
-        request_usd=[cost for arm in arms for cost in arm.request_usd],
-        errors=[error for arm in arms for error in arm.errors],
         ledger=[row for arm in arms for row in arm.ledger],
         training_cost_usd=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         **arrays,
+        **lists,
     )
