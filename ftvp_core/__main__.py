@@ -245,7 +245,7 @@ def _train(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.train import train
 
     with _progress_bar(" steps") as bar:
-        tuning = train(options.file, options.candidate, _moves(bar))
+        tuning = train(options.file, options.candidate, _moves(bar), lambda line: bar.write(line, file=sys.stderr))
     loss = f", loss {tuning.log[0][1]:.3g} to {tuning.log[-1][1]:.3g}" if tuning.log else ""
     print(f"{tuning.rows} rows, {tuning.seconds or 0:.1f} s on {tuning.device}{loss}", file=sys.stderr)
     print(tuning.adapter)
@@ -270,7 +270,7 @@ def _worker(options: argparse.Namespace) -> int:
 def _announce(run_id: str, plan: "Plan") -> None:
     """What is about to be sent, before it is."""
     from ftvp_core.report.figures import count, dollars
-    from ftvp_core.runs.plan import estimate
+    from ftvp_core.runs.plan import estimate, few_rows
 
     said = f"run {run_id} {plan.spec.name!r}"
     if any(arm.is_remote for arm in plan.arms):
@@ -278,7 +278,7 @@ def _announce(run_id: str, plan: "Plan") -> None:
         cost = f"at most {dollars(most.most_usd)}" if most.most_usd is not None else "cost unknown: no price"
         limit = f", limit {dollars(plan.limit_usd)}" if plan.limit_usd is not None else ""
         said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
-    print(said, file=sys.stderr)
+    print("\n".join([said, *few_rows(plan)]), file=sys.stderr)
 
 
 def _progress_bar(unit: str) -> "tqdm[Never]":

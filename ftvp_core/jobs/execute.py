@@ -19,7 +19,7 @@ from ftvp_core.runs.underway import Opened
 from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
-from ftvp_core.training.lora import Watched
+from ftvp_core.training.process import TrainingProcess, Watched
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +86,11 @@ class Opening:
     def all(self) -> Opened:
         self._watch.begin("indexing")
         lookups = [self._lookup(at) for at in range(len(self._plan.arms))]
-        for at, arm in enumerate(self._plan.arms):
-            if arm.candidate.tune is not None:
-                self._watch.begin(f"training {arm.candidate.name}")
-                self._adapters[at] = self._tuned(at, lookups[at])
+        with TrainingProcess() as process:  # the tuned arms' own, one after another: their base stays loaded
+            for at, arm in enumerate(self._plan.arms):
+                if arm.candidate.tune is not None:
+                    self._watch.begin(f"training {arm.candidate.name}")
+                    self._adapters[at] = self._tuned(at, lookups[at], process)
         return Opened(lookups, self._opener())
 
     def _lookup(self, at: int) -> Lookup:
@@ -99,10 +100,10 @@ class Opening:
             candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, self._index_of
         )
 
-    def _tuned(self, at: int, lookup: Lookup) -> Path:
-        from ftvp_core.training.lora import tuned_adapter
+    def _tuned(self, at: int, lookup: Lookup, process: TrainingProcess) -> Path:
+        from ftvp_core.training.tuned import tuned_adapter
 
-        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch)
+        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch, process)
 
     def _opener(self) -> Callable[[int], LocalModel]:
         loaded: dict[str, object] = {}
@@ -118,7 +119,10 @@ class Opening:
                 return Floor(candidate.floor, sources.train_set.examples, self._plan.spec.run.seed)
             from ftvp_core.models.local import open_model, resolved
 
-            adapter = self._adapters.get(at) or (self._folder / candidate.adapter if candidate.adapter else None)
+            tuned = self._adapters.get(at)
+            if tuned is not None and candidate.tune is not None and candidate.tune.method == "full":
+                return open_model(str(tuned), None, loaded)
+            adapter = tuned or (self._folder / candidate.adapter if candidate.adapter else None)
             return open_model(resolved(candidate.model_name, self._folder), adapter, loaded)
 
         return open_local

@@ -1,4 +1,4 @@
-"""The worker: takes enqueued runs one after another, for as long as it lives.
+"""The worker: takes enqueued runs one after another, and between them what pages ask to be measured.
 
 Any number may run, on any machine that reaches the store. One that is killed leaves its run interrupted; the
 next one goes on with it.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
+from ftvp_core.jobs.measure import measure_next
 from ftvp_core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
     while not until():
         run_id = store.next_job()
         if run_id is None:
-            time.sleep(ASK_EVERY_S)
+            if not measure_next(store):
+                time.sleep(ASK_EVERY_S)
             continue
         try:
             ended = execute(store, run_id)

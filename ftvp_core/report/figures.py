@@ -62,6 +62,13 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def size(value: float | None) -> str:
+    """Bytes as people say them: `640 MB`, `1.2 GB`."""
+    if value is None:
+        return UNKNOWN
+    return f"{_significant(value / 1e9)} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
 def _significant(value: float) -> str:
     """Two or three significant digits, never in scientific notation."""
     if value >= 100:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0002"
+HEAD = "0005"
 
 metadata = MetaData()
 
@@ -164,6 +164,19 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+    Column("about", JSON),  # what else its training says of itself: see Tuning
+)
+
+# What a training would take, asked for by a page and measured by a worker. Its key names all that decides it.
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("asked", JSON, nullable=False),  # the comparison file of the one candidate
+    Column("asked_at", Float, nullable=False),
+    Column("owner", Text),  # host:pid:start of the process that measures
+    Column("found", JSON),  # its Estimate
+    Column("error", Text),
 )
 
 # A local model's latency, measured at batch 1 apart from the work.
