@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where they are used: the command line starts in a 
     from ftvp_core.runs.plan import Plan
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
+    from ftvp_core.training.tuned import Tuning
     from ftvp_core.types import ExampleSet
 
 
@@ -243,9 +244,21 @@ def _check(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.train import train
+    from ftvp_core.report import figures
+    from ftvp_core.runs.plan import few_rows
+    from ftvp_core.training.tuned import cost_usd
 
     with _progress_bar(" steps") as bar:
-        tuning = train(options.file, options.candidate, _moves(bar), lambda line: bar.write(line, file=sys.stderr))
+
+        def measured(plan: "Plan", one: "Tuning") -> None:
+            cost = cost_usd(plan.spec.prices, one.device, one.expected_s)
+            takes = figures.training(
+                one.expected_s, one.expected_bytes, one.device, cost, one.rows, one.validation_rows
+            )
+            for line in (*few_rows(plan), f"measured: {takes}"):
+                bar.write(line, file=sys.stderr)
+
+        tuning = train(options.file, options.candidate, _moves(bar), measured)
     loss = f", loss {tuning.log[0][1]:.3g} to {tuning.log[-1][1]:.3g}" if tuning.log else ""
     print(f"{tuning.rows} rows, {tuning.seconds or 0:.1f} s on {tuning.device}{loss}", file=sys.stderr)
     print(tuning.adapter)

@@ -58,13 +58,7 @@ def in_words(one: Expected) -> str:
         return "a worker measures it"
     if one.seconds is None:
         return "not measured yet"
-    held_out = f", {one.validation_rows:,} held out for early stopping" if one.validation_rows else ""
-    cost = figures.dollars(one.cost_usd) if one.cost_usd is not None else "cost unknown: no price of the machine's hour"
-    where = "the CPU" if one.device == "cpu" else "the GPU"
-    return (
-        f"about {figures.duration(one.seconds)} on {where}, {figures.size(one.memory_bytes)} of memory, {cost};"
-        f" {one.rows:,} rows{held_out}"
-    )
+    return figures.training(one.seconds, one.memory_bytes, one.device, one.cost_usd, one.rows, one.validation_rows)
 
 
 def curves(name: str, one: Training) -> None:

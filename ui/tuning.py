@@ -102,7 +102,7 @@ def _steps(default: TuneSpec) -> Keys:
     accumulation, steps, save, checkpointing = st.columns(4)
     return {
         "scheduler": scheduler.selectbox(
-            "The rate", list(SCHEDULES), format_func=SCHEDULES.__getitem__, help=WHY["scheduler"]
+            "Rate over time", list(SCHEDULES), format_func=SCHEDULES.__getitem__, help=WHY["scheduler"]
         ),
         "warmup": warmup.number_input("Warm-up", 0.0, 0.99, default.warmup, help=WHY["warmup"]),
         "weight_decay": decay.number_input("Weight decay", 0.0, 10.0, default.weight_decay, help=WHY["weight_decay"]),

@@ -7,10 +7,9 @@ from pathlib import Path
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.errors import UserError
 from ftvp_core.jobs.execute import index_of
-from ftvp_core.report import figures
-from ftvp_core.runs.plan import Plan, few_rows, make_plan, read_sources
+from ftvp_core.runs.plan import Plan, make_plan, read_sources
 from ftvp_core.spec import load
-from ftvp_core.training.tuned import Tuning, cost_usd, make_adapter
+from ftvp_core.training.tuned import Tuning, make_adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +25,13 @@ class Shown:
         return False
 
 
-def train(file: Path, name: str, progress: Callable[[int, int], None], say: Callable[[str], None]) -> Tuning:
+def train(
+    file: Path, name: str, progress: Callable[[int, int], None], measured: Callable[[Plan, Tuning], None]
+) -> Tuning:
     """The finished training of a comparison file's candidate, or of a sweep's point. Raises UserError.
 
-    What only other candidates need, such as their keys, isn't asked for. `say` is told what there is to know before
-    the start: of few rows, and of what the training will take.
+    What only other candidates need, such as their keys, isn't asked for. `measured` is told once what the training will
+    take, before it starts.
     """
     spec = load(file)
     candidate = next((arm for arm in spec.arms() if arm.name == name), None)
@@ -56,20 +57,8 @@ def train(file: Path, name: str, progress: Callable[[int, int], None], say: Call
 
     def keep(tuning: Tuning) -> None:
         if tuning.expected_s is not None and all(before.expected_s is None for before in told):
-            for line in (*few_rows(plan), _expected(plan, tuning)):
-                say(line)
+            measured(plan, tuning)
         told.append(tuning)
 
     make_adapter(plan, 0, lookup, file.parent, keep, watch)
     return told[-1]
-
-
-def _expected(plan: Plan, tuning: Tuning) -> str:
-    held_out = f", {tuning.validation_rows:,} held out for early stopping" if tuning.validation_rows else ""
-    cost = cost_usd(plan.spec.prices, tuning.device, tuning.expected_s)
-    return (
-        f"measured: about {figures.duration(tuning.expected_s)} on {tuning.device},"
-        f" {figures.size(tuning.expected_bytes)} of memory,"
-        f" {figures.dollars(cost) if cost is not None else 'cost unknown: no price of its hour'};"
-        f" {tuning.rows:,} rows{held_out}, {tuning.steps:,} steps"
-    )

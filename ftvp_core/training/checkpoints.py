@@ -75,13 +75,13 @@ def save_state(to: Path, optimizer: Any, scheduler: Any) -> dict[str, Any]:
             else:
                 plain.setdefault(str(parameter), {})[name] = value
     save_file(tensors, str(to / TENSORS))
-    kind, keys, *rest = np.random.get_state()
+    kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "groups": state["param_groups"],
         "plain": plain,
         "scheduler": scheduler.state_dict(),
         "python": random.getstate(),
-        "numpy": [kind, keys.tolist(), *rest],  # type: ignore[union-attr]
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
         "threads": torch.get_num_threads(),
     }
 

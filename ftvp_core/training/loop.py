@@ -46,7 +46,7 @@ class Course:
     log: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     best_step: int | None = None
-    best_loss: float = math.inf
+    best_loss: float | None = None
     waited: int = 0
 
 
@@ -262,7 +262,7 @@ def _watching(trainer: Any, course: Course, told: Told, settings: Settings) -> A
         def on_evaluate(self, _args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
             step, loss = int(state.global_step), float(metrics["eval_loss"])
             course.validation.append((step, loss))
-            if loss < course.best_loss:
+            if course.best_loss is None or loss < course.best_loss:
                 course.best_step, course.best_loss, course.waited = step, loss, 0
                 trainer.save_model(str(settings.at / f"{checkpoints.BEST}{step}"))
             else:

@@ -88,9 +88,10 @@ def test_a_tune_is_what_the_form_says_and_each_setting_names_its_source(home: Ho
     fields["Method"].select("full").run()
     fields = {field.label: field for kind in (at.selectbox, at.number_input, at.checkbox) for field in kind}
     assert "LoRA rank" not in fields and fields["Learning rate"].placeholder == "2e-05"
-    fields["Batch size"].set_value(2)
-    fields["Held out"].set_value(0.2)
-    fields["Gradient checkpointing"].check()
+    numbers = {field.label: field for field in at.number_input}
+    numbers["Batch size"].set_value(2)
+    numbers["Held out"].set_value(0.2)
+    next(field for field in at.checkbox if field.label == "Gradient checkpointing").check()
     next(field for field in at.text_input if field.label == "Name").set_value("all of it")
     next(button for button in at.button if button.label == "Add").click().run()
     assert not at.exception and not at.error, said(at)
