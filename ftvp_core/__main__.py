@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where they are used: the command line starts in a 
     from ftvp_core.runs.plan import Plan
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
+    from ftvp_core.training.tuned import Tuning
     from ftvp_core.types import ExampleSet
 
 
@@ -279,9 +280,21 @@ def _check(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.train import train
+    from ftvp_core.report import figures
+    from ftvp_core.runs.plan import few_rows
+    from ftvp_core.training.tuned import cost_usd
 
     with _progress_bar(" steps") as bar:
-        tuning = train(options.file, options.candidate, _moves(bar))
+
+        def measured(plan: "Plan", one: "Tuning") -> None:
+            cost = cost_usd(plan.spec.prices, one.device, one.expected_s)
+            takes = figures.training(
+                one.expected_s, one.expected_bytes, one.device, cost, one.rows, one.validation_rows
+            )
+            for line in (*few_rows(plan), f"measured: {takes}"):
+                bar.write(line, file=sys.stderr)
+
+        tuning = train(options.file, options.candidate, _moves(bar), measured)
     loss = f", loss {tuning.log[0][1]:.3g} to {tuning.log[-1][1]:.3g}" if tuning.log else ""
     print(f"{tuning.rows} rows, {tuning.seconds or 0:.1f} s on {tuning.device}{loss}", file=sys.stderr)
     print(tuning.adapter)
@@ -306,7 +319,7 @@ def _worker(options: argparse.Namespace) -> int:
 def _announce(run_id: str, plan: "Plan") -> None:
     """What is about to be sent, before it is."""
     from ftvp_core.report.figures import count, dollars
-    from ftvp_core.runs.plan import estimate
+    from ftvp_core.runs.plan import estimate, few_rows
 
     said = f"run {run_id} {plan.spec.name!r}"
     if any(arm.is_remote for arm in plan.arms):
@@ -314,7 +327,7 @@ def _announce(run_id: str, plan: "Plan") -> None:
         cost = f"at most {dollars(most.most_usd)}" if most.most_usd is not None else "cost unknown: no price"
         limit = f", limit {dollars(plan.limit_usd)}" if plan.limit_usd is not None else ""
         said += f": {most.calls:,} calls, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
-    print(said, file=sys.stderr)
+    print("\n".join([said, *few_rows(plan)]), file=sys.stderr)
 
 
 def _progress_bar(unit: str) -> "tqdm[Never]":

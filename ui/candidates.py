@@ -9,13 +9,14 @@ from ftvp_core.draft_sweeps import base_of
 from ftvp_core.drafts import Keys, bounds_of, change, check_so_far, names_gold, put_candidate, suggested_search
 from ftvp_core.spec import Candidate
 from ftvp_core.store.store import Store
+from ui.tuning import tune_form
 from ui.words import plain
 
 KINDS = {
     "prompt": "Prompt (zero-shot)",
     "few-shot": "Few-shot prompt",
     "rag": "RAG: passages in the prompt",
-    "tuned": "Fine-tuned with LoRA on this machine",
+    "tuned": "Fine-tuned on this machine",
     "floor": "Classical floor (no language model)",
 }
 MODES = {"dense": "meaning", "lexical": "words", "hybrid": "words and meaning"}
@@ -106,13 +107,7 @@ def _special(kind: str, keys: Keys) -> Keys:
     if kind == "rag":
         return {"retrieval": _retrieval(keys)}
     if kind == "tuned":
-        rank, epochs = st.columns(2)
-        return {
-            "tune": {
-                "rank": int(rank.number_input("LoRA rank", 1, 256, 16)),
-                "epochs": float(epochs.number_input("Epochs", 0.5, 50.0, 3.0)),
-            }
-        }
+        return {"tune": tune_form()}
     return {}
 
 

@@ -14,7 +14,7 @@ from ftvp_core.runs.plan import Arm, Plan, Sources, rows_to_label, stored_knowle
 from ftvp_core.spec import Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.training.distil import learned
-from ftvp_core.training.lora import training_rows
+from ftvp_core.training.rows import training_rows
 from ftvp_core.types import Given
 
 
@@ -24,6 +24,9 @@ class Unwatched:
         pass
 
     def cancelled(self) -> bool:
+        return False
+
+    def paused(self) -> bool:
         return False
 
 

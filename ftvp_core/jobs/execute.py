@@ -20,7 +20,7 @@ from ftvp_core.runs.underway import Opened
 from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
-from ftvp_core.training.lora import Watched
+from ftvp_core.training.process import TrainingProcess, Watched
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +114,12 @@ class Opening:
         labelling = Labelling(
             self._plan, self._store, self._run_id, self._watch, self._concurrency, lookups, self._opener
         )
-        for at in teachers_first(self._plan):
-            try:
-                self._adapters[at] = self._kept(at) or self._tuned(at, lookups[at], labelling)
-            except Untaught as why:
-                self.untaught[at] = str(why)
+        with TrainingProcess() as process:  # the tuned arms' own, one after another: their base stays loaded
+            for at in teachers_first(self._plan):
+                try:
+                    self._adapters[at] = self._kept(at) or self._tuned(at, lookups[at], labelling, process)
+                except Untaught as why:
+                    self.untaught[at] = str(why)
         return Opened(lookups, self._opener())
 
     def _kept(self, at: int) -> Path | None:
@@ -128,16 +129,18 @@ class Opening:
             return None
         return Path(done.adapter)
 
-    def _tuned(self, at: int, lookup: Lookup, labelling: Labelling) -> Path:
-        from ftvp_core.training.lora import tuned_adapter
+    def _tuned(self, at: int, lookup: Lookup, labelling: Labelling, process: TrainingProcess) -> Path:
+        from ftvp_core.training.tuned import tuned_adapter
 
         side = self._plan.labels_of(at)
         labels = self._plan.arms[side].labels if side is not None else None
         if labels is not None and labels.teacher in self.untaught:
             raise Untaught(f"candidate {self._plan.arms[at].candidate.name}: its teacher isn't tuned")
+        if labels is not None and not self._plan.arms[labels.teacher].is_remote:
+            process.end()  # a teacher on this machine needs the memory
         learned = labelling.learned(at)
-        self._watch.begin(f"training {self._plan.arms[at].candidate.name}")
-        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch, learned)
+        self._watch.begin(f"training {self._plan.arms[at].candidate.name}", pauses=True)
+        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch, process, learned)
 
     def _opener(self) -> Callable[[int], LocalModel]:
         loaded: dict[str, object] = {}
@@ -156,6 +159,8 @@ class Opening:
             from ftvp_core.models.local import open_model, resolved
 
             tuned = self._adapters.get(self._plan.trained(at))
+            if tuned is not None and candidate.tune is not None and candidate.tune.method == "full":
+                return open_model(str(tuned), None, loaded)
             adapter = tuned or (self._folder / candidate.adapter if candidate.adapter else None)
             return open_model(resolved(candidate.model_name, self._folder), adapter, loaded)
 

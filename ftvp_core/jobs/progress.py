@@ -37,6 +37,27 @@ class ArmProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """A tuned arm's. `losses` and `validation` are (step, loss); None is what isn't known (yet)."""
+
+    losses: Sequence[tuple[int, float]]
+    validation: Sequence[tuple[int, float]]
+    is_finished: bool
+    rows: int
+    validation_rows: int | None
+    best_step: int | None
+    device: str | None
+    tokens_per_s: float | None
+    memory_bytes: int | None
+    expected_s: float | None
+    expected_bytes: int | None
+
+
+#: What of that the store keeps under the same name.
+_SAID = ("validation_rows", "best_step", "device", "tokens_per_s", "memory_bytes", "expected_s", "expected_bytes")
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgress:
     """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it.
 
@@ -57,7 +78,7 @@ class RunProgress:
     limit_usd: Decimal | None
     arms: Sequence[ArmProgress]
     stopped: Sequence[str]
-    losses: dict[str, list[tuple[int, float]]]
+    trainings: Mapping[str, Training]
 
     @property
     def is_live(self) -> bool:
@@ -65,7 +86,7 @@ class RunProgress:
 
     @property
     def can_pause(self) -> bool:
-        """Training and indexing go on to their end, or are cancelled."""
+        """Indexing goes on to its end, or is cancelled."""
         return self.state == "running" and (self.phase == "paused" or self.pauses)
 
     @property
@@ -87,10 +108,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     done, total = said.get("done", 0), said.get("total", 0)
     fresh = done - (said.get("done_before") or 0)
     rate = _rate(fresh, said.get("since")) if works and not run.pause else None
-    losses = {
-        spec.arms()[at].name: [(int(step), float(loss)) for step, loss in tuning.log]
-        for at, tuning in store.tunings(run_id).items()
-    }
+    trainings = {spec.arms()[at].name: _training(tuning) for at, tuning in store.tunings(run_id).items()}
     return RunProgress(
         state=run.state,
         cause=run.cause,
@@ -106,7 +124,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         limit_usd=run.limit_usd,
         arms=arms,
         stopped=said.get("stopped", ()) if works else (),
-        losses=losses,
+        trainings=trainings,
     )
 
 
@@ -117,6 +135,17 @@ def _phase(run: RunRow) -> str:
         return run.state
     phase = str((run.progress or {}).get("phase", "starting"))
     return "paused" if run.pause and _pauses(run) else phase
+
+
+def _training(row: Row[Any]) -> Training:
+    about = row.about or {}
+    return Training(
+        losses=[(int(step), float(loss)) for step, loss in row.log],
+        validation=[(int(step), float(loss)) for step, loss in about.get("validation", ())],
+        is_finished=row.seconds is not None,
+        rows=row.rows,
+        **{key: about.get(key) for key in _SAID},
+    )
 
 
 def _pauses(run: RunRow) -> bool:

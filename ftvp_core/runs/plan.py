@@ -10,7 +10,7 @@ from pathlib import Path
 from ftvp_core import grading
 from ftvp_core.candidates.embedders import check_embedder
 from ftvp_core.candidates.lookup import open_lookup
-from ftvp_core.candidates.prompt import Render, as_json, fields, renderer
+from ftvp_core.candidates.prompt import Render, as_json, check_same_system, fields, renderer
 from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.checks.leaks import tagged
 from ftvp_core.data.examples import from_json, nested, sampled, to_examples, to_json
@@ -39,8 +39,9 @@ from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Requ
 ReadTable = Callable[[Path, str | None], Table]
 ReadKnowledge = Callable[[Path, KnowledgeSpec], Knowledge]
 
-#: Fewer rows than this are refused for training (unless forced): they are learned by heart.
-FEWEST_TUNING_ROWS = 10
+#: Fewer rows than this are refused for training (unless forced): they are learned by heart. Fewer than the second
+#: are warned of.
+FEWEST_TUNING_ROWS, FEW_TUNING_ROWS = 10, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,11 +365,10 @@ def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
 
 def _check_supported(candidate: Candidate, where: str) -> None:
     """What the file may say and this version can't do yet is refused, never left out silently."""
-    retrieval, tune = candidate.retrieval, candidate.tune
+    retrieval = candidate.retrieval
     missing = {
         "retrieval.rerank": retrieval is not None and retrieval.rerank is not None,
         "output_schema of a local model": candidate.output_schema is not None and candidate.provider == "local",
-        "tune.method": tune is not None and tune.method != "lora",
     }
     for key, asked in missing.items():
         if asked:
@@ -384,13 +384,14 @@ def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> 
         labels = {example.references[0] for example in rows if example.references}
         if len(labels) < 2:
             raise UserError(where, f"a floor needs training rows of two labels or more; found {len(labels)}")
-    if candidate.tune and not candidate.tune.force:
-        n = len(tuning_rows(candidate.tune, sources.train_set, sources.eval_set))
-        if n < FEWEST_TUNING_ROWS:
+    if candidate.tune:
+        learned = tuning_rows(candidate.tune, sources.train_set, sources.eval_set)
+        check_same_system(candidate, where, learned, sources.eval_set)
+        if len(learned) < FEWEST_TUNING_ROWS and not candidate.tune.force:
             able = "aren't" if candidate.tune.teacher else "have a reference and aren't"
             raise UserError(
                 where,
-                f"found {n} rows to train on that {able} in the eval set; expected {FEWEST_TUNING_ROWS}",
+                f"found {len(learned)} rows to train on that {able} in the eval set; expected {FEWEST_TUNING_ROWS}",
                 "10 rows are learned by heart: add rows, or set tune.force",
             )
 
@@ -484,6 +485,21 @@ def rows_to_label(students: Sequence[Candidate], train_set: ExampleSet, eval_set
     """All rows that some students train on, in the training set's order."""
     wanted = {row.id for one in students if one.tune for row in tuning_rows(one.tune, train_set, eval_set)}
     return tuple(row for row in train_set.examples if row.id in wanted)
+
+
+def few_rows(plan: Plan) -> list[str]:
+    """What there is to say of arms that are tuned on few rows."""
+    said = []
+    for arm in plan.arms:
+        if arm.candidate.tune is None or arm.is_side or plan.sources.train_set is None:
+            continue
+        rows = len(tuning_rows(arm.candidate.tune, plan.sources.train_set, plan.sources.eval_set))
+        if rows < FEW_TUNING_ROWS:
+            said.append(
+                f"{arm.candidate.name} is tuned on {rows} rows: fewer than {FEW_TUNING_ROWS} are a start at best, and"
+                " are easily learned by heart"
+            )
+    return said
 
 
 def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Sources) -> Given:

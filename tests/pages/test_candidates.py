@@ -104,6 +104,30 @@ def test_a_prompt_of_passages_alone_asks_the_question_without_them() -> None:
     assert "prompt" not in closed, "the default is the question"
 
 
+def test_a_tune_is_what_the_form_says_and_each_setting_names_its_source(home: Home, opened: Opened) -> None:
+    keys = keys_for(home, ENGLISH)
+    draft_id = new_draft(home.store, {**keys, "train_set": {"path": keys["eval_set"]["path"]}})
+    at = opened(PAGE)
+    at.selectbox(key="candidate-kind").select("tuned").run()
+    assert not at.exception
+    fields = {field.label: field for kind in (at.selectbox, at.number_input, at.checkbox) for field in kind}
+    assert "LoRA Without Regret" in fields["Learning rate"].help and "QLoRA" in fields["Dropout"].help
+    assert fields["Learning rate"].placeholder == "2e-04"
+    fields["Method"].select("full").run()
+    fields = {field.label: field for kind in (at.selectbox, at.number_input, at.checkbox) for field in kind}
+    assert "LoRA rank" not in fields and fields["Learning rate"].placeholder == "2e-05"
+    numbers = {field.label: field for field in at.number_input}
+    numbers["Batch size"].set_value(2)
+    numbers["Held out"].set_value(0.2)
+    next(field for field in at.checkbox if field.label == "Gradient checkpointing").check()
+    next(field for field in at.text_input if field.label == "Name").set_value("all of it")
+    next(button for button in at.button if button.label == "Add").click().run()
+    assert not at.exception and not at.error, said(at)
+    added = draft_keys(home.store, draft_id)["candidates"][-1]
+    assert (added["name"], added["model"]) == ("all of it", "local/demo")
+    assert added["tune"] == {"method": "full", "batch_size": 2, "validation": 0.2, "gradient_checkpointing": True}
+
+
 def shown(at: AppTest) -> str:
     """What the page says, as it is drawn: `plain` escapes punctuation."""
     return said(at).replace("\\", "")
