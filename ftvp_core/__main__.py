@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # imported where they are used: the command line starts in a 
     from ftvp_core.runs.plan import Plan
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
+    from ftvp_core.training.tuned import Tuning
     from ftvp_core.types import ExampleSet
 
 
@@ -75,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--merged", metavar="NAME", help="write it merged into its base, as one model; needs --to")
     export.add_argument("--to", type=Path, metavar="DIR", help="the folder in which an exported model gets its own")
     _add_outputs(export)
+    export.add_argument(
+        "--distilled",
+        type=Path,
+        metavar="F",
+        help="write the teacher's answers that a student learned (JSONL of chats)",
+    )
+    export.add_argument("--candidate", metavar="NAME", help="with --distilled: which student, where there are several")
     export.set_defaults(command=_export)
 
     check = commands.add_parser("check", help="say what is wrong with an eval set")
@@ -194,17 +202,24 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from ftvp_core.jobs.distilled_set import distilled_set
+    from ftvp_core.report.write import save
     from ftvp_core.store.opening import open_store
 
-    if not (options.csv or options.json or options.comparison_csv or options.adapter or options.merged):
-        choices = "give --csv, --json, --comparison-csv, --adapter or --merged"
+    report_asked = options.csv or options.json or options.comparison_csv
+    model_asked = options.adapter or options.merged
+    if not (report_asked or options.distilled or model_asked):
+        choices = "give --csv, --json, --comparison-csv, --distilled, --adapter or --merged"
         raise UserError("export", "no file to write is given", choices)
-    if (options.adapter or options.merged) and options.to is None:
+    if model_asked and options.to is None:
         raise UserError("export", "--to is missing", "name the folder that the model goes into")
     store = open_store()
     store.run(options.run_id)
-    _write_outputs(options, store, options.run_id, show=False)
-    if options.adapter or options.merged:
+    if options.distilled:
+        save(options.distilled, distilled_set(store, options.run_id, options.candidate))
+    if report_asked:
+        _write_outputs(options, store, options.run_id, show=False)
+    if model_asked:
         _export_models(options, store)
     return 0
 
@@ -262,9 +277,21 @@ def _check(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.train import train
+    from ftvp_core.report import figures
+    from ftvp_core.runs.plan import few_rows
+    from ftvp_core.training.tuned import cost_usd
 
     with _progress_bar(" steps") as bar:
-        tuning = train(options.file, options.candidate, _moves(bar))
+
+        def measured(plan: "Plan", one: "Tuning") -> None:
+            cost = cost_usd(plan.spec.prices, one.device, one.expected_s)
+            takes = figures.training(
+                one.expected_s, one.expected_bytes, one.device, cost, one.rows, one.validation_rows
+            )
+            for line in (*few_rows(plan), f"measured: {takes}"):
+                bar.write(line, file=sys.stderr)
+
+        tuning = train(options.file, options.candidate, _moves(bar), measured)
     loss = f", loss {tuning.log[0][1]:.3g} to {tuning.log[-1][1]:.3g}" if tuning.log else ""
     print(f"{tuning.rows} rows, {tuning.seconds or 0:.1f} s on {tuning.device}{loss}", file=sys.stderr)
     print(tuning.adapter)
@@ -289,7 +316,7 @@ def _worker(options: argparse.Namespace) -> int:
 def _announce(run_id: str, plan: "Plan") -> None:
     """The run's id and what is about to be sent, on standard error before it is."""
     from ftvp_core.report.figures import count, dollars
-    from ftvp_core.runs.plan import estimate
+    from ftvp_core.runs.plan import estimate, few_rows
 
     said = f"run {run_id} {plan.spec.name!r}"
     if any(arm.is_remote for arm in plan.arms):
@@ -300,7 +327,7 @@ def _announce(run_id: str, plan: "Plan") -> None:
         said += f": {most.calls:,} calls{repairs}, about {count(most.input_tokens)} tokens in ({most.counted_by}), {cost}{limit}"
         if most.batched:
             said += f"; {most.batched:,} of them in batches: half price, latency not measured, up to 24 h"
-    print(said, file=sys.stderr)
+    print("\n".join([said, *few_rows(plan)]), file=sys.stderr)
 
 
 def _progress_bar(unit: str) -> "tqdm[Never]":
@@ -329,6 +356,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:
     from ftvp_core.report.curves import all_findings
+    from ftvp_core.report.distilled import sentences
     from ftvp_core.report.load import load_report
     from ftvp_core.report.sentence import summary, tuned_findings
     from ftvp_core.report.write import candidate_rows, csv_text, example_rows, save, table, to_json
@@ -345,6 +373,8 @@ def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, 
         print("\n" + "\n".join(summary(report.comparison, report.decision)))
         for finding in (*tuned_findings(report.comparison), *all_findings(report.comparison)):
             print(finding)
+        for one in report.comparison.distillations:
+            print(" ".join(sentences(one, report.comparison)))
         for warning in report.decision.warnings:
             print(f"Warning ({warning.id}): {warning.message}")
 

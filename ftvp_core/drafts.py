@@ -12,7 +12,7 @@ import yaml
 
 from ftvp_core.candidates.prompt import without_context
 from ftvp_core.candidates.suggestion import suggested_mode
-from ftvp_core.data.checks import check
+from ftvp_core.data.checks import check, without_leaks
 from ftvp_core.data.examples import to_examples
 from ftvp_core.data.formats import fitting
 from ftvp_core.data.rows import Table
@@ -239,6 +239,44 @@ def check_so_far(keys: Keys) -> None:
     for part in ("eval_set", "train_set", "knowledge"):  # missing ones are asked for where the run starts
         whole.setdefault(part, {"path": "not chosen yet"})
     to_spec(whole)
+
+
+def rows_to_label(keys: Keys) -> int | None:
+    """How many of the training set's rows a teacher would label; None where there is none. Raises UserError."""
+    trained, evaluated = read_part(keys, "train_set"), read_part(keys, "eval_set")
+    if trained is None or trained.examples is None:
+        return None
+    if evaluated is None or evaluated.examples is None:
+        return len(trained.examples.examples)
+    return len(without_leaks(trained.examples, evaluated.examples))
+
+
+def bare_prompt(keys: Keys, candidate: Mapping[str, Any]) -> tuple[str, str]:
+    """A prompt without the candidate's instructions, shots and passages: system (none) and user."""
+    column = keys.get("eval_set", {}).get("input", "input")
+    user = without_context(candidate.get("prompt", {}).get("user") or f"{{{column}}}")
+    return "", user or f"{{{column}}}"
+
+
+def with_student(keys: Keys, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> list[Keys]:
+    """The draft's candidates with a student, and with the same untuned, unless one like it is there.
+
+    A student answers as its teacher is asked to, in what its sampling says of an answer's end.
+    """
+    ends = {key: value for key, value in teacher.get("sampling", {}).items() if key in {"max_tokens", "stop"}}
+    student = {**student, **({"sampling": ends} if ends else {})}
+    untuned = {key: value for key, value in student.items() if key != "tune"}
+    candidates: list[Keys] = list(keys.get("candidates", ()))
+    alike = [{key: one.get(key) for key in ("model", "prompt", "shots", "retrieval", "tune")} for one in candidates]
+    if {
+        "model": untuned["model"],
+        "prompt": untuned["prompt"],
+        "shots": None,
+        "retrieval": None,
+        "tune": None,
+    } not in alike:
+        candidates = put_candidate(keys, {**untuned, "name": f"{student['name']}: untuned"})
+    return put_candidate({"candidates": candidates}, student)
 
 
 def to_spec(keys: Keys) -> Spec:

@@ -14,6 +14,9 @@ from ftvp_core.errors import UserError
 from ftvp_core.types import MOST_USD, Method
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+#: Fewer training rows than this are all trained on, unless `tune.validation` says otherwise.
+FEWEST_ROWS_TO_VALIDATE = 100
+
 Price = Annotated[Decimal, Field(ge=0, le=MOST_USD, allow_inf_nan=False)]
 
 
@@ -119,20 +122,66 @@ class RetrievalSpec(Part):
 
 
 class TuneSpec(Part):
+    """How a model is tuned. `learning_rate` and `validation` have a default that depends on the rest; see `rate` and
+    `validation_share`."""
+
     method: Literal["lora", "qlora", "full"] = "lora"
     rank: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
-    learning_rate: float = Field(2e-4, gt=0)
+    rslora: bool = False
+    dora: bool = False
+    learning_rate: float | None = Field(None, gt=0)
+    scheduler: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.03, ge=0, lt=1)  # share of the steps
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
     batch_size: int = Field(4, ge=1)
+    gradient_accumulation: int = Field(1, ge=1)
+    gradient_checkpointing: bool = False
+    packing: bool = False
     max_length: int = Field(2048, ge=8)
     epochs: float = Field(3, gt=0)
+    max_steps: int | None = Field(None, ge=1)
+    save_steps: int = Field(100, ge=1)
     examples: int | None = Field(None, ge=1)
+    validation: float | None = Field(None, ge=0, le=0.5)  # share of the rows
+    patience: int = Field(2, ge=1)  # evaluations without a better one, of two an epoch
     seed: int = 0
     device: str = "auto"
     force: bool = False
     keep_leaked: bool = False
+    teacher: str | None = None  # another candidate: its answers are learned, not the references
+    keep: Literal["graders", "agreement", "all"] = "graders"  # which of them
+    answers: int = Field(3, ge=2)  # how many of a row have to agree
+
+    @model_validator(mode="after")
+    def filters_have_a_teacher(self) -> Self:
+        given = [key for key in ("keep", "answers") if getattr(self, key) != type(self).model_fields[key].default]
+        if given and self.teacher is None:
+            raise ValueError(
+                f"found {given[0]}, which chooses among a teacher's answers; name a teacher, or leave it out"
+            )
+        if "answers" in given and self.keep != "agreement":
+            raise ValueError(f"found answers: {self.answers}, which keep: agreement compares; set it, or leave it out")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """The learning rate. An adapter's best one is about ten times full tuning's ("LoRA Without Regret",
+        Thinking Machines 2025); 2e-4 is QLoRA's (Dettmers et al. 2023)."""
+        return self.learning_rate or (2e-5 if self.method == "full" else 2e-4)
+
+    def validation_share(self, rows: int) -> float:
+        """The share held out for early stopping: by default a tenth, and nothing of a small set, whose rows are worth
+        more as training rows than as a validation set of a few."""
+        return self.validation if self.validation is not None else 0.1 if rows >= FEWEST_ROWS_TO_VALIDATE else 0.0
+
+    @property
+    def answers_a_row(self) -> int:
+        """How often the teacher is asked about each training row."""
+        return self.answers if self.keep == "agreement" else 1
 
 
 class TrainRows(Part):
@@ -302,6 +351,8 @@ class Spec(Part):
                         f"{where}.{key}: found provider {provider!r}; add it under providers"
                         f" (there: {', '.join(self.providers) or 'none'})"
                     )
+            if candidate.tune and candidate.tune.teacher:
+                self._check_teacher(candidate, f"{where}.tune.teacher", names)
         for at, sweep in enumerate(self.sweeps):
             if sweep.candidate not in names:
                 raise ValueError(
@@ -318,6 +369,29 @@ class Spec(Part):
                         f"sweeps[{at}].over: {sweep.over} = {value}{beside} is no setting of {sweep.candidate}"
                     ) from error
         return self
+
+    def _check_teacher(self, student: Candidate, where: str, names: list[str]) -> None:
+        """Raises ValueError for a teacher that can't answer a training row, or that learns from the student itself."""
+        assert student.tune is not None
+        name = student.tune.teacher or ""
+        if name not in names:
+            raise ValueError(f"{where}: found {name!r}; expected one of {', '.join(names)}")
+        teacher = self.by_name(name)
+        if teacher.model is None:
+            why = "has no answers but the eval set's" if teacher.recorded else "has learned the training rows by heart"
+            raise ValueError(f"{where}: {name} {why}; name a candidate with a model")
+        sampling = teacher.sampling
+        if student.tune.keep == "agreement" and (sampling.temperature == 0 or sampling.seed is not None):
+            raise ValueError(
+                f"{where}: {name} gives the same answer each time, so agreement says nothing;"
+                " give it sampling.temperature above 0 and no sampling.seed, or choose keep: graders or all"
+            )
+        taught, line = student, [student.name]
+        while taught.tune and taught.tune.teacher in names:
+            line.append(taught.tune.teacher)
+            if taught.tune.teacher in line[:-1]:
+                raise ValueError(f"{where}: found a circle ({' learns from '.join(line)}); break it")
+            taught = self.by_name(taught.tune.teacher)
 
     def by_name(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)

@@ -245,7 +245,12 @@ class ValidOutput:
 
 @dataclass(frozen=True, slots=True)
 class CandidateFigures:
-    """One candidate of a Comparison. `n = n_scored + n_failed + n_ungraded`."""
+    """One candidate of a Comparison. `n = n_scored + n_failed + n_ungraded`.
+
+    `tokens` and `cost_usd` are of the candidate's own answers, as billed by this run. What it takes to make a tuned one
+    is in `training_cost_usd`, whoever paid for it and when: the machine's time and, for a student, its teacher's labels.
+    So no dollar is in both. The labels' attempts are the student's `other_attempts`.
+    """
 
     name: str
     method: Method
@@ -422,6 +427,45 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """What a run's provider billed, or this machine took, for something beside the candidates' own answers.
+
+    `cost_usd` is the known part; None where nothing has a price.
+    """
+
+    attempts: int
+    cost_unknown: int
+    cost_usd: Decimal | None
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """A student that was tuned on a teacher's answers, and what came of it.
+
+    `before`: the candidate that is the student untuned, if there is one. `rows` were labelled: `kept` of them passed the
+    filter `keep`, the others were `dropped`, by reason; `unchecked` of the kept ones hold nothing to be checked against.
+    They are None as long as the student isn't tuned. `retained` is the student's accuracy over the teacher's, on the
+    examples that both were scored on. `tokens_a_request` are of an answered request, in and out, by candidate.
+    `labels` is what this run was billed for them; students of one teacher share them, and they stand with
+    the first.
+    """
+
+    student: str
+    teacher: str
+    before: str | None
+    keep: str
+    answers: int
+    rows: int | None
+    kept: int | None
+    dropped: Mapping[str, int]
+    unchecked: int
+    retained: Measured | None
+    tokens_a_request: Mapping[str, float | None]
+    labels: Billed
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     candidates: tuple[CandidateFigures, ...]
     pairs: tuple[PairFigures, ...]
@@ -429,6 +473,7 @@ class Comparison:
     curves: tuple[Curve, ...] = ()
     load: tuple[LoadCurve, ...] = ()
     tunes: tuple[Tuned, ...] = ()
+    distillations: tuple[Distillation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

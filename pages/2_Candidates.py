@@ -4,7 +4,7 @@ import streamlit as st
 
 from ftvp_core.draft_sweeps import removed
 from ftvp_core.drafts import change, draft_keys, from_text, to_text
-from ui import address, candidates, sweeps
+from ui import address, candidates, distilled, sweeps
 from ui.frame import frame, shown_errors
 
 with frame("Candidates") as store:
@@ -19,14 +19,18 @@ with frame("Candidates") as store:
     form, file = st.tabs(["Form", "Comparison file"])
     with form:
         for candidate in keys.get("candidates", ()):
-            line, bounds, edit = st.columns([6, 1, 1], vertical_alignment="center")
+            line, bounds, distil, edit = st.columns([6, 1, 1, 1], vertical_alignment="center")
             line.markdown(candidates.described(candidate))
             with bounds, shown_errors(f"bounds-{candidate['name']}"):
                 candidates.bounds_button(store, draft_id, keys, candidate)
                 candidates.base_button(store, draft_id, keys, candidate)
+            with distil:
+                distilled.button(candidate)
             if edit.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
                 change(store, draft_id, **removed(keys, candidate["name"]))
                 st.rerun()
+        with shown_errors("distil"):
+            distilled.form(store, draft_id, keys)
         with shown_errors("form"):
             candidates.add_form(store, draft_id, keys)
         with shown_errors("sweeps"):

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.store.store import RunRow, Store
-from ui import comparison, curves, exports, retrieval, sharing, state, tuned
+from ui import comparison, curves, distilled, exports, retrieval, sharing, state, tuned
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
@@ -19,6 +19,8 @@ def show(store: Store, run: RunRow) -> None:
     comparison.table(report.comparison, against)
     tuned.before_after(report.comparison)
     curves.curves(report.comparison)
+    distilled.outcome(report.comparison)
+    distilled.downloads(store, report)
     under_load(report.comparison)
     retrieval.figures(store, report)
     comparison.slices(report.comparison)

@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from ftvp_core.report.share import open_shared
-from ui import address, comparison, curves, sharing, state, tuned
+from ui import address, comparison, curves, distilled, sharing, state, tuned
 from ui.frame import viewer_frame
 from ui.words import plain
 
@@ -24,5 +24,6 @@ with viewer_frame("Shared comparison") as store:
     comparison.table(shared.comparison, baseline)
     tuned.before_after(shared.comparison)
     curves.curves(shared.comparison)
+    distilled.outcome(shared.comparison)
     comparison.slices(shared.comparison)
     comparison.rules(shared.decision)

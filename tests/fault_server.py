@@ -51,7 +51,7 @@ def answer_of(model: str, example: int) -> str:
 
 @dataclass
 class Faults:
-    """Shares of requests that fail in each way; they add up to 1 at the most."""
+    """Shares of requests that fail in each way; they add up to 1 at the most. `contrary` ones get the other answer."""
 
     shares: Mapping[str, float] = field(default_factory=dict)
     latency_s: float = 0.01
@@ -123,7 +123,7 @@ class Served:
         if fault == "drop":
             assert request.transport is not None
             request.transport.abort()
-        answer = answer_of(model, example)
+        answer = "yes" if is_right(model, example) != (fault == "contrary") else "no"
         if asked is not None or "JSON Schema" in body["messages"][0]["content"]:
             self.prompted, self.repairs = self.prompted + (asked is None), self.repairs + is_repair
             answer = self._structured(model, example, answer, asked, is_repair=is_repair)

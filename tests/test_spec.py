@@ -110,6 +110,47 @@ def test_each_mistake_is_one_line_with_its_place(text: str, path: str, said: str
     assert "\n" not in line and len(line) < 400
 
 
+def taught(teacher: str, tune: str = "") -> str:
+    """The contract's file, with a student of `teacher`; `lora` learns from `warm`, which answers by chance."""
+    student = f"{{name: student, model: local/demo, tune: {{teacher: {teacher}{tune}}}}}"
+    warm = "{name: warm, model: acme/small, sampling: {temperature: 0.7}}"
+    seeded = "{name: seeded, model: acme/small, sampling: {temperature: 0.7, seed: 1}}"
+    return changed("graders:", f"  - {student}\n  - {warm}\n  - {seeded}\ngraders:").replace(
+        "examples: 1000", "teacher: student, examples: 1000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        (taught("nobody"), "candidates[10].tune.teacher", "found 'nobody'; expected one of zero"),
+        (taught("old"), "candidates[10].tune.teacher", "no answers but the eval set's"),
+        (taught("floor"), "candidates[10].tune.teacher", "learned the training rows by heart"),
+        (taught("student"), ".tune.teacher", "circle"),
+        (taught("lora"), "candidates[5].tune.teacher", "lora learns from student learns from lora"),
+        (taught("few-8", ", keep: agreement"), "candidates[10].tune.teacher", "temperature above 0"),
+        (taught("seeded", ", keep: agreement"), "candidates[10].tune.teacher", "no sampling.seed"),
+        (taught("warm", ", answers: 5"), "candidates[10].tune", "keep: agreement"),
+        (taught("warm").replace("rank: 16", "keep: all").replace("teacher: student, ", ""), "candidates[5].tune", "name a teacher"),
+    ],
+)  # fmt: skip
+def test_a_teacher_that_cannot_teach_is_one_line(text: str, path: str, said: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse(text, "c.yaml")
+    line = str(raised.value)
+    assert path in line and said in line and "\n" not in line
+
+
+def test_a_student_can_be_swept_and_its_points_have_its_teacher() -> None:
+    text = taught("warm", ", keep: agreement").replace(
+        "candidate: few-8, over: shots.k", "candidate: student, over: tune.rank"
+    )
+    spec = parse(text.replace("[0, 1, 2", "[1, 2"), "c.yaml")
+    assert parse(dump(spec), "again") == spec
+    tunes = [arm.tune for arm in spec.arms() if arm.name.startswith("student [")]
+    assert [(tune.teacher, tune.answers_a_row) for tune in tunes if tune] == [("warm", 3)] * 5
+
+
 def test_a_file_of_another_encoding_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
     from ftvp_core.spec import load
 

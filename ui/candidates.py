@@ -22,13 +22,14 @@ from ftvp_core.spec import OPENAI, Candidate, is_remote
 from ftvp_core.store.store import Store
 from ui import state
 from ui.reading import suggested_schema_of
+from ui.tuning import tune_form
 from ui.words import plain
 
 KINDS = {
     "prompt": "Prompt (zero-shot)",
     "few-shot": "Few-shot prompt",
     "rag": "RAG: passages in the prompt",
-    "tuned": "Fine-tuned with LoRA on this machine",
+    "tuned": "Fine-tuned on this machine",
     "floor": "Classical floor (no language model)",
 }
 MODES = {"dense": "meaning", "lexical": "words", "hybrid": "words and meaning"}
@@ -52,6 +53,8 @@ def described(candidate: Keys) -> str:
         parts += [f"{key} {pattern}" for key, pattern in (one.retrieval.filter or {}).items()]
     if one.output_schema is not None:
         parts.append("output schema")
+    if one.tune and one.tune.teacher:
+        parts.append(f"learns from {one.tune.teacher}")
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
 
 
@@ -127,13 +130,7 @@ def _special(kind: str, keys: Keys) -> tuple[Keys, Keys]:
         retrieval, prices = _retrieval(keys)
         return {"retrieval": retrieval}, prices
     if kind == "tuned":
-        rank, epochs = st.columns(2)
-        return {
-            "tune": {
-                "rank": int(rank.number_input("LoRA rank", 1, 256, 16)),
-                "epochs": float(epochs.number_input("Epochs", 0.5, 50.0, 3.0)),
-            }
-        }, {}
+        return {"tune": tune_form()}, {}
     return {}, {}
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from ftvp_core.decision.rules import MEANING
 from ftvp_core.report import figures
+from ftvp_core.report.distilled import sentences
 from ftvp_core.report.load import Report
 from ftvp_core.types import Decision
 from ui import comparison
@@ -17,6 +18,8 @@ def verdict(report: Report) -> None:
     st.header(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
     st.caption(state_line(report.run, len(report.eval_set.examples)))
     comparison.answer(report.comparison, report.decision, report.run.state)
+    for one in report.comparison.distillations:
+        st.text(" ".join(sentences(one, report.comparison)))
 
 
 def reasons(decision: Decision) -> None:

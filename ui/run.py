@@ -1,5 +1,6 @@
 """The Run page's parts: the limit, the start button with its amount, and a run that is watched."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pandas as pd
@@ -7,11 +8,12 @@ import streamlit as st
 
 from ftvp_core.drafts import Keys
 from ftvp_core.jobs.enqueue import enqueue
+from ftvp_core.jobs.measure import expected
 from ftvp_core.jobs.progress import ArmProgress, RunProgress, run_progress
 from ftvp_core.report import figures
 from ftvp_core.runs.plan import Plan, estimate
 from ftvp_core.store.store import Store
-from ui import address
+from ui import address, training
 from ui.words import plain
 
 WATCH_EVERY_S = 1.0
@@ -35,16 +37,22 @@ def limit_input(keys: Keys) -> Decimal | None:
 def start(store: Store, draft_id: str, plan: Plan) -> None:
     """What the run takes, and one button with the amount on it."""
     most = estimate(plan)
+    trainings = expected(store, plan)
     rows = len(plan.sources.eval_set.examples)
     calls, tokens, cost, time = st.columns(4)
     calls.metric("Calls", f"{most.calls:,}", help=_on_top(most.repairs))
     tokens.metric("Tokens in", figures.count(most.input_tokens), help=f"Counted by: {most.counted_by}")
     cost.metric("Cost, at most", figures.dollars(most.most_usd) if most.most_usd is not None else "unknown")
     time.metric(
-        "Time", figures.duration(most.seconds), help="If a call takes one second; training and indexing come on top"
+        "Time",
+        figures.duration(most.seconds + sum(one.seconds or 0 for one in trainings)),
+        help="If a call takes one second, with training as it is measured; indexing and this machine's answers on top",
     )
     if most.batched:
         st.caption(f"{most.batched:,} of these calls in batches: half price, latency not measured, up to 24 h.")
+    for said in _labels(plan):
+        st.caption(plain(said))
+    training.before(store, plan, trainings)
     amount = (
         f", at most {figures.dollars(min(most.most_usd, plan.limit_usd or most.most_usd))}" if most.most_usd else ""
     )
@@ -67,6 +75,17 @@ def _on_top(repairs: int) -> str:
     if not repairs:
         return said
     return f"{said}. Up to {repairs:,} repairs come on top where a server has no JSON mode of its own: they are in the cost"
+
+
+def _labels(plan: Plan) -> Iterator[str]:
+    """What teachers are asked before anything is tuned."""
+    for at, arm in enumerate(plan.arms):
+        if arm.labels is None:
+            continue
+        cost = estimate(plan, [arm]).most_usd if arm.is_remote else None
+        paid = f", at most {figures.dollars(cost)}" if cost is not None else ""
+        where = f"of these{paid}" if arm.is_remote else "on this machine"
+        yield f"First {plan.side_name(at)}: {arm.calls:,} calls {where}, for {len(arm.examples):,} training rows."
 
 
 def watched(store: Store, run_id: str) -> bool:
@@ -95,9 +114,8 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
             st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
         for cause, times in arm.failures[:CAUSES_SHOWN]:
             st.caption(plain(f"{arm.name}: {times:,} × {cause}"))
-    for name, log in now.losses.items():
-        if log:
-            st.line_chart(pd.DataFrame(log, columns=["step", f"training loss of {name}"]).set_index("step"))
+    for name, one in now.trainings.items():
+        training.curves(name, one)
     with st.container(horizontal=True, vertical_alignment="center"):
         if now.is_live:
             _live_buttons(store, run_id, now)
@@ -118,7 +136,10 @@ def _said(now: RunProgress) -> None:
     if now.state == "queued":
         st.caption("A worker takes it within a second. If none runs, start one: python -m ftvp_core worker")
     if now.paused:
-        st.info("Paused: no call is sent. Its worker keeps what it has loaded, and takes no other run meanwhile.")
+        st.info(
+            "Paused: no call is sent, no training step is done. Its worker keeps what it has loaded, and takes no other"
+            " run meanwhile."
+        )
     for cause in now.stopped:
         st.warning(plain(f"Going on without {cause}"))
     if now.state == "interrupted":
@@ -170,7 +191,7 @@ def _live_buttons(store: Store, run_id: str, now: RunProgress) -> None:
     if now.paused:
         st.button("Resume", on_click=store.pause, args=(run_id,), kwargs={"paused": False})
     elif now.can_pause:
-        kept = "No new call after a second; what is loaded stays loaded"
+        kept = "No new call or training step after a second; what is loaded stays loaded"
         st.button("Pause", help=kept, on_click=store.pause, args=(run_id,), kwargs={"paused": True})
     st.button(
         "Cancel",

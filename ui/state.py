@@ -21,6 +21,10 @@ PAGE: Final = "page"
 DIAGNOSIS: Final = "diagnosis"
 CSV: Final = "csv"
 EXPORTED: Final = "exported"
+DISTILLED: Final = "distilled"
+
+#: Candidates: whose answers a student is to learn.
+DISTILLING: Final = "distilling"
 
 
 def of_run(key: str, run_id: str) -> str:

@@ -16,6 +16,7 @@ from ftvp_core.analysis.intervals import (
     accuracy_interval,
     difference_interval,
     quantiles,
+    ratio_interval,
 )
 from ftvp_core.analysis.paired import holm, paired_p, verdict
 from ftvp_core.analysis.repeats import spread
@@ -24,6 +25,7 @@ from ftvp_core.types import (
     CandidateFigures,
     Comparison,
     JsonMode,
+    Measured,
     Method,
     PairFigures,
     Slice,
@@ -34,7 +36,7 @@ from ftvp_core.types import (
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """Attempts of one arm, summed by example, or over all of them (`example` -1) where no slice asks.
+    """Attempts of one arm, summed by example, or over all of them (`example` -1): where no slice asks, or of labels.
 
     None: no attempt of these reported it, or has a price.
     """
@@ -139,6 +141,14 @@ def _valid_output(arm: ArmResults, clusters: Ints) -> ValidOutput | None:
     return ValidOutput(float(valid.mean()), interval, len(valid), dict(modes.most_common()))
 
 
+def retained(student: ArmResults, teacher: ArmResults, clusters: Ints) -> Measured | None:
+    """The student's accuracy over the teacher's, on the examples that both were scored on."""
+    examples, of_student, of_teacher = _both(student, teacher)
+    if not len(examples) or (interval := ratio_interval(of_student, of_teacher, clusters[examples])) is None:
+        return None
+    return Measured(float(of_student.mean() / of_teacher.mean()), interval)
+
+
 def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[PairFigures, ...]:
     """All pairs in the arms' order, Holm's adjustment over those that share examples."""
     pairs = list(combinations(arms, 2))
@@ -167,11 +177,17 @@ def _pairs(arms: Sequence[ArmResults], clusters: Ints, margin: float) -> tuple[P
 
 
 def shared_differences(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats]:
-    """The examples that both were scored on, and a − b there: each example's mean over its repeats."""
+    """The examples that both were scored on, and a − b there."""
+    examples, of_a, of_b = _both(a, b)
+    return examples, of_a - of_b
+
+
+def _both(a: ArmResults, b: ArmResults) -> tuple[Ints, Floats, Floats]:
+    """The examples that both were scored on, and each one's grades there: an example's mean over its repeats."""
     size = int(max(a.example.max(initial=-1), b.example.max(initial=-1))) + 1
-    differences = by_example(a, size) - by_example(b, size)
-    examples = np.flatnonzero(~np.isnan(differences))
-    return examples, differences[examples]
+    of_a, of_b = by_example(a, size), by_example(b, size)
+    examples = np.flatnonzero(~np.isnan(of_a + of_b))
+    return examples, of_a[examples], of_b[examples]
 
 
 def by_example(arm: ArmResults, size: int) -> Floats:

@@ -59,6 +59,44 @@ def difference_interval(differences: Floats, clusters: Ints) -> Interval:
     return Interval(max(-1.0, centre - half), min(1.0, centre + half))
 
 
+def ratio_interval(a: Floats, b: Floats, clusters: Ints) -> Interval | None:
+    """The interval of mean(a) ÷ mean(b), paired grades in [0, 1]; None where `b` is 0 throughout.
+
+    Bonett & Price's hybrid Wilson score interval (2006, Stat. Med. 25:3039), recommended by Fagerland, Lydersen & Laake
+    (2014, Stat. Med. 33:2850). For clusters the counts are of the effective size: theirs over the design effect of
+    a − ratio × b.
+    """
+    right_a, right_b = float(a.sum()), float(b.sum())
+    if right_b == 0:
+        return None
+    scale = _effective_share(a - right_a / right_b * b, clusters)
+    right_a, right_b = scale * right_a, scale * right_b
+    only_a, only_b = (scale * float(np.maximum(one, 0).sum()) for one in (a - b, b - a))
+    n = right_b + only_a
+    spread = ((only_a + only_b + 2) / ((right_a + 1) * (right_b + 1))) ** 0.5
+    alone = sum(((1 - (right + 1) / (n + 2)) / (right + 1)) ** 0.5 for right in (right_a, right_b))
+    z = Z * spread / alone
+
+    def bounds(right: float) -> tuple[float, float]:
+        half = z * (z**2 + 4 * right * (1 - right / n)) ** 0.5
+        return (2 * right + z**2 - half) / (2 * (n + z**2)), (2 * right + z**2 + half) / (2 * (n + z**2))
+
+    (low_a, high_a), (low_b, high_b) = bounds(right_a), bounds(right_b)
+    return Interval(low_a / high_b, high_a / low_b)
+
+
+def _effective_share(residuals: Floats, clusters: Ints) -> float:
+    """One over the design effect of residuals that sum to 0, at most 1 (Kish 1965)."""
+    groups = len(np.unique(clusters))
+    if groups == len(residuals):
+        return 1.0
+    if groups == 1:
+        return 1 / len(residuals)
+    sums = np.bincount(clusters, weights=residuals)
+    clustered = groups / (groups - 1) * float(sums @ sums)
+    return min(1.0, float(residuals @ residuals) / clustered) if clustered else groups / len(residuals)
+
+
 def quantiles(values: Sequence[float] | Floats) -> Quantiles | None:
     """p50, p95 and p99, linear between order statistics (Hyndman & Fan's type 7); None of nothing."""
     if len(values) == 0:

@@ -7,6 +7,7 @@ from ftvp_core.candidates.filtering import filtered
 from ftvp_core.candidates.prompt import context_text
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.data.checks import without_leaks
+from ftvp_core.data.checks.common import asked, folded
 from ftvp_core.errors import UserError
 from ftvp_core.spec import Candidate, RetrievalSpec
 from ftvp_core.tokens import estimated
@@ -63,6 +64,40 @@ def open_lookup(
         ]
 
     return nearest
+
+
+def open_label_lookup(
+    candidate: Candidate,
+    where: str,
+    eval_set: ExampleSet,
+    train_set: ExampleSet,
+    knowledge: Knowledge | None,
+    seed: int,
+    index_of: IndexOf,
+) -> Lookup:
+    """The candidate's Lookup for training rows: no row's own answer is among its shots. Raises UserError.
+
+    One shot more is looked up, where there is one, and takes the place of the row itself: as many are shown as
+    anywhere else, and but for that one row the same.
+    """
+    sources = (where, eval_set, train_set, knowledge, seed, index_of)
+    shots = candidate.shots
+    if shots is None or shots.k == 0:
+        return open_lookup(candidate, *sources)
+    k = shots.k
+    spare = shots.model_copy(update={"k": max(k, min(k + 1, len(shot_pool(train_set, eval_set))))})
+    lookup = open_lookup(candidate.model_copy(update={"shots": spare}), *sources)
+    kept = slice(k) if shots.select == "random" else slice(-k, None)  # the nearest stand last
+
+    def others(examples: Sequence[Example]) -> list[Given]:
+        found = []
+        for example, given in zip(examples, lookup(examples), strict=True):
+            own = folded(asked(example))
+            shown = tuple(shot for shot in given.shots if folded(asked(shot[0])) != own)
+            found.append(Given(given.passages, shown[kept]))
+        return found
+
+    return others
 
 
 def shot_pool(train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:

@@ -103,6 +103,35 @@ def sent_text(request: Request) -> str:
     return as_json(request.messages) + schema
 
 
+def check_same_system(candidate: Candidate, where: str, rows: Sequence[Example], eval_set: ExampleSet) -> None:
+    """Raises UserError where training rows bring a system prompt that the tuned model would be asked without."""
+    own = candidate.prompt.system
+    if own:
+        differ = [row for row in rows if row.system and _folded(row.system) != _folded(own) and not fields(own)]
+        said, remedy = "another system prompt than prompt.system", "make them the same, or leave prompt.system out"
+    else:
+        asked_with = any(example.system for example in eval_set.examples)
+        differ = [row for row in rows if bool(row.system) != asked_with]
+        said = (
+            "no system prompt, and the eval set's have one"
+            if asked_with
+            else "a system prompt, and the eval set's none"
+        )
+        remedy = "give the candidate a prompt.system for both"
+    if differ:
+        named = ", ".join(row.id for row in differ[:3]) + (", …" if len(differ) > 3 else "")
+        raise UserError(
+            where,
+            f"{len(differ)} of {len(rows)} training rows have {said} (rows {named}): it would be trained otherwise than"
+            " it is asked",
+            remedy,
+        )
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())
+
+
 def as_json(messages: Sequence[Message]) -> str:
     """The rendered prompt as one text: what is cached by, counted and shown."""
     return json.dumps([message._asdict() for message in messages], ensure_ascii=False, separators=(",", ":"))

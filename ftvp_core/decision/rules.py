@@ -97,15 +97,27 @@ def _choose(case: Case) -> str | None:
 
 
 def _is_worth_it(case: Case, one: CandidateFigures, chosen: CandidateFigures) -> bool:
-    """Shown better; or shown not to be worse by more than the margin, at most half as dear and no slower."""
-    pair, _, said = case.pair(one.name, chosen.name)
-    if said == "better" or pair.interval is None:
-        return said == "better"
-    at_worst = pair.interval.low if pair.a == one.name else -pair.interval.high
+    """Shown better; or shown not to be worse by more than the margin, at half the cost and no slower, or the reverse."""
+    if case.pair(one.name, chosen.name)[2] == "better":
+        return True
     cost, its_cost, slow, its_slow = _cost(one), _cost(chosen), _median_latency(one), _median_latency(chosen)
-    cheaper = cost is not None and bool(its_cost) and cost <= MUCH_LESS * (its_cost or 0.0)
+    cheaper, faster = _is_much_less(cost, its_cost), _is_much_less(slow, its_slow)
     slower = slow is not None and its_slow is not None and slow > its_slow
-    return at_worst > -case.settings.margin and cheaper and not slower
+    dearer = (cost is None) != (its_cost is None) or (cost or 0.0) > (its_cost or 0.0)
+    return _holds(case, one.name, chosen.name) and ((cheaper and not slower) or (faster and not dearer))
+
+
+def _holds(case: Case, one: str, other: str) -> bool:
+    """Whether it is shown not to be worse than the other by more than the margin."""
+    pair, _, _ = case.pair(one, other)
+    if pair.interval is None:
+        return False
+    at_worst = pair.interval.low if pair.a == one else -pair.interval.high
+    return at_worst > -case.settings.margin
+
+
+def _is_much_less(mine: float | None, its: float | None) -> bool:
+    return mine is not None and bool(its) and mine <= MUCH_LESS * (its or 0.0)
 
 
 def _prompt_reaches_target(case: Case) -> RuleTrace:
@@ -178,7 +190,7 @@ def _structured_output(case: Case) -> RuleTrace:
     return RuleTrace("structured-output", said == "better" and reached, evidence)
 
 
-def _distil(case: Case) -> RuleTrace:
+def _smaller(case: Case) -> RuleTrace:
     """As good as the best and at most half as dear or as slow: distilled or smaller is enough."""
     ranked = case.scored()
     for one in ranked[1:]:
@@ -190,10 +202,35 @@ def _distil(case: Case) -> RuleTrace:
             ("cost per 1,000", _cost(one), _cost(best)),
             ("median latency", _median_latency(one), _median_latency(best)),
         ):
-            if mine is not None and its and mine <= MUCH_LESS * its:
+            if _is_much_less(mine, its):
                 evidence = _versus(one.name, best.name, pair, difference, said)
                 return RuleTrace("smaller-is-enough", True, f"{evidence}; {what} {mine:.3g} against {its:.3g}")
     return RuleTrace("smaller-is-enough", False, "no candidate is equivalent to the best at half its cost or latency")
+
+
+def _distilled(case: Case) -> RuleTrace:
+    """A student that holds its teacher's accuracy at half its cost or latency: latency and cost are what to distil for."""
+    evidence = "no candidate learned from another's answers"
+    by_name = {one.name: one for one in case.scored()}
+    for one in case.comparison.distillations:
+        student, teacher = by_name.get(one.student), by_name.get(one.teacher)
+        if student is None or teacher is None:
+            continue
+        compared = case.pair(student.name, teacher.name)
+        lines = [_versus(student.name, teacher.name, *compared)]
+        saves = False
+        for what, mine, its in (
+            ("cost per 1,000", _cost(student), _cost(teacher)),
+            ("median latency", _median_latency(student), _median_latency(teacher)),
+        ):
+            saves = saves or _is_much_less(mine, its)
+            if mine is not None and its is not None:
+                lines.append(f"{what} {mine:.3g} against {its:.3g}")
+        fired = saves and (compared[2] == "better" or _holds(case, student.name, teacher.name))
+        evidence = "; ".join(lines)
+        if fired:
+            return RuleTrace("distilled-is-enough", True, evidence)
+    return RuleTrace("distilled-is-enough", False, evidence)
 
 
 def _undecided(case: Case) -> RuleTrace:
@@ -212,7 +249,7 @@ def _undecided(case: Case) -> RuleTrace:
 
 RULES: tuple[Rule, ...] = (
     _prompt_reaches_target, _below_target, _new_knowledge, _structured_output, _style, _no_improvement,
-    _distil, _floor_wins, _undecided,
+    _smaller, _distilled, _floor_wins, _undecided,
 )  # fmt: skip
 
 
@@ -225,6 +262,7 @@ MEANING = {
     "fine-tuning-adopted": "Fine-tuning is shown better than every prompt and RAG: adopt it",
     "no-improvement": "Fine-tuning shows no improvement on held-out data: don't adopt",
     "smaller-is-enough": "A cheaper or faster candidate is as good as the best: take it, or distil into it",
+    "distilled-is-enough": "The distilled candidate holds its teacher's accuracy at half its cost or time: take it",
     "floor-wins": "No language model is shown better than a classical floor: it isn't worth its cost",
     "not-decided": "The two best can't be told apart yet",
 }

@@ -1,18 +1,19 @@
 """Carries out a stored run from its lease to its end: tune, index, answer. Put together here and nowhere else."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ftvp_core.candidates.lookup import IndexOf, Lookup, open_lookup
+from ftvp_core.candidates.lookup import IndexOf, Lookup, open_label_lookup, open_lookup
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.candidates.remote import RemoteOf
 from ftvp_core.candidates.reranking import Reranked, open_cross_encoder
 from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed
+from ftvp_core.jobs.labelling import Labelling, Untaught, teachers_first
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
@@ -24,7 +25,7 @@ from ftvp_core.runs.underway import Opened
 from ftvp_core.spec import RetrievalSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
-from ftvp_core.training.lora import Watched
+from ftvp_core.training.process import TrainingProcess, Watched
 from ftvp_core.types import Example, Given
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,13 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
             calls = Calls(store, row, watch, concurrency or plan.spec.run.concurrency, loop)
             searching = Searching(plan, calls)
             try:
-                opened = Opening(plan, store, run_id, watch, searching).all()
-                watch.begin("answering")
-                return loop.run(Runner(plan, opened, store, row, watch, calls).run())
+                opening = Opening(plan, store, run_id, watch, calls, searching)
+                opened = opening.all()
+                watch.begin("answering", pauses=True)
+                ended = calls.run(Runner(plan, opened, store, row, watch, calls).run(opening.able))
+                return _without(opening.untaught.values(), ended, store, run_id)
             finally:
-                loop.run(searching.close())
+                calls.run(searching.close())
     except KeyboardInterrupt:
         cause = "cancelled"
     except FtvpError as error:
@@ -81,35 +84,63 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
     return Ended("partial" if store.finished(run_id) else "failed", cause)
 
 
-class Opening:
-    """Gets what a plan's arms need and what takes time: indexes, tuned adapters, loaded models."""
+def _without(causes: Iterable[str], ended: Ended, store: Store, run_id: str) -> Ended:
+    """The end of a run that went on without some students."""
+    said = [*dict.fromkeys(causes), *([ended.cause] if ended.cause else [])]
+    if ended.state == "cancelled" or not said:
+        return ended
+    return Ended("partial" if store.finished(run_id) else "failed", "; ".join(said), ended.lag_s)
 
-    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch, searching: Searching) -> None:
+
+class Opening:
+    """Gets what a plan's arms need and what takes time: indexes, teachers' labels, tuned adapters, loaded models.
+
+    `untaught`: arms that the run goes on without, and why.
+    """
+
+    def __init__(self, plan: Plan, store: Store, run_id: str, watch: Watch, calls: Calls, searching: Searching) -> None:
         self._plan = plan
         self._store = store
         self._run_id = run_id
         self._watch = watch
         self._folder = Path(store.run(run_id).folder)
+        self._calls = calls
         self._adapters: dict[int, Path] = {}
         self._searching = searching
         self._index_of = index_of(watch, self._folder, searching.embedder)
         self._cross_encoder = cache(partial(open_cross_encoder, folder=self._folder))
+        self.untaught: dict[int, str] = {}
+
+    @property
+    def able(self) -> list[int]:
+        """The arms to be answered now: labels have been, before what is tuned on them."""
+        return [
+            at
+            for at, arm in enumerate(self._plan.arms)
+            if arm.labels is None and self._plan.trained(at) not in self.untaught
+        ]
 
     def all(self) -> Opened:
         self._watch.begin("indexing")
         lookups = [self._lookup(at) for at in range(len(self._plan.arms))]
-        for at, arm in enumerate(self._plan.arms):
-            if arm.candidate.tune is not None and arm.adapter_of is None:
-                self._watch.begin(f"training {arm.candidate.name}")
-                self._adapters[at] = self._tuned(at, lookups[at])
-        return Opened(lookups, self._opener(), self._searching.usd)
+
+        def opened() -> Opened:
+            return Opened(lookups, self._opener(), self._searching.usd)
+
+        labelling = Labelling(self._plan, self._store, self._run_id, self._watch, self._calls, opened)
+        with TrainingProcess() as process:  # the tuned arms' own, one after another: their base stays loaded
+            for at in teachers_first(self._plan):
+                try:
+                    self._adapters[at] = self._kept(at) or self._tuned(at, lookups[at], labelling, process)
+                except Untaught as why:
+                    self.untaught[at] = str(why)
+                except CallFailed as failure:  # of a search for its training rows
+                    self.untaught[at] = f"candidate {self._plan.arms[at].candidate.name}: {failure}"
+        return opened()
 
     def _lookup(self, at: int) -> Lookup:
-        candidate, sources = self._plan.arms[at].candidate, self._plan.sources
-        where, seed = f"candidate {candidate.name}", self._plan.spec.run.seed
-        index_of = partial(self._ranked_index, at)
         try:
-            return open_lookup(candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of)
+            return arm_lookup(self._plan, at, partial(self._ranked_index, at))
         except CallFailed as failure:
             return self._unopened(at, failure)
 
@@ -133,16 +164,32 @@ class Opening:
             return Reranked(index, texts, partial(self._searching.rank, at))
         return Reranked(index, texts, self._cross_encoder(retrieval.rerank).rank)
 
-    def _tuned(self, at: int, lookup: Lookup) -> Path:
-        from ftvp_core.training.lora import tuned_adapter
+    def _kept(self, at: int) -> Path | None:
+        """The adapter that a student has in this run already: labels that come later don't change who answers."""
+        done = self._store.tunings(self._run_id).get(at)
+        if done is None or done.seconds is None or done.labels is None or not Path(done.adapter).exists():
+            return None
+        return Path(done.adapter)
 
-        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch)
+    def _tuned(self, at: int, lookup: Lookup, labelling: Labelling, process: TrainingProcess) -> Path:
+        from ftvp_core.training.tuned import tuned_adapter
+
+        side = self._plan.labels_of(at)
+        labels = self._plan.arms[side].labels if side is not None else None
+        if labels is not None and labels.teacher in self.untaught:
+            raise Untaught(f"candidate {self._plan.arms[at].candidate.name}: its teacher isn't tuned")
+        if labels is not None and not self._plan.arms[labels.teacher].is_remote:
+            process.end()  # a teacher on this machine needs the memory
+        learned = labelling.learned(at)
+        self._watch.begin(f"training {self._plan.arms[at].candidate.name}", pauses=True)
+        return tuned_adapter(self._plan, at, lookup, self._store, self._run_id, self._watch, process, learned)
 
     def _opener(self) -> Callable[[int], LocalModel]:
         loaded: dict[str, object] = {}
 
         def open_local(at: int) -> LocalModel:
-            candidate, sources = self._plan.arms[at].candidate, self._plan.sources
+            arm, sources = self._plan.arms[at], self._plan.sources
+            candidate = arm.candidate
             if candidate.recorded:
                 return read_recorded(sources.recorded[candidate.recorded], None)
             if candidate.floor:
@@ -153,13 +200,25 @@ class Opening:
                 return Floor(candidate.floor, rows, self._plan.spec.run.seed)
             from ftvp_core.models.local import open_model, resolved
 
-            trained = self._plan.arms[at].adapter_of
-            adapter = self._adapters.get(at if trained is None else trained) or (
-                self._folder / candidate.adapter if candidate.adapter else None
-            )
+            tuned = self._adapters.get(self._plan.trained(at))
+            if tuned is not None and candidate.tune is not None and candidate.tune.method == "full":
+                return open_model(str(tuned), None, loaded)
+            adapter = tuned or (self._folder / candidate.adapter if candidate.adapter else None)
             return open_model(resolved(candidate.model_name, self._folder), adapter, loaded)
 
         return open_local
+
+
+def arm_lookup(plan: Plan, at: int, index_of: IndexOf) -> Lookup:
+    """An arm's Lookup; a teacher's for training rows. Raises UserError."""
+    arm, sources = plan.arms[at], plan.sources
+    where, seed = f"candidate {arm.candidate.name}", plan.spec.run.seed
+    if arm.labels is None:
+        return open_lookup(arm.candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of)
+    assert sources.train_set is not None
+    return open_label_lookup(
+        arm.candidate, where, sources.eval_set, sources.train_set, sources.knowledge, seed, index_of
+    )
 
 
 def index_of(watch: Watched, folder: Path, remote_of: RemoteOf | None = None) -> IndexOf:

@@ -8,14 +8,16 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from ftvp_core.spec import Spec, parse
+from ftvp_core.spec import parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import JsonMode
 
 
 @dataclass(frozen=True, slots=True)
 class ArmProgress:
-    """One candidate. `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
+    """One candidate, or what is asked beside the comparison: a forgetting set, or (`is_labels`) a teacher.
+
+    `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
 
     `failures`: causes of failed attempts and how often each came, the commonest first. `json_modes`: how its answers
     came to be JSON, if it has an output schema.
@@ -34,6 +36,7 @@ class ArmProgress:
     reserved_usd: Decimal | None = None
     failures: Sequence[tuple[str, int]] = ()
     json_modes: Mapping[JsonMode, int] = field(default_factory=dict)
+    is_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,27 @@ class BatchProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """A tuned arm's. `losses` and `validation` are (step, loss); None is what isn't known (yet)."""
+
+    losses: Sequence[tuple[int, float]]
+    validation: Sequence[tuple[int, float]]
+    is_finished: bool
+    rows: int
+    validation_rows: int | None
+    best_step: int | None
+    device: str | None
+    tokens_per_s: float | None
+    memory_bytes: int | None
+    expected_s: float | None
+    expected_bytes: int | None
+
+
+#: What of that the store keeps under the same name.
+_SAID = ("validation_rows", "best_step", "device", "tokens_per_s", "memory_bytes", "expected_s", "expected_bytes")
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgress:
     """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it.
 
@@ -58,6 +82,7 @@ class RunProgress:
     state: str
     cause: str | None
     phase: str
+    pauses: bool
     paused: bool
     done: int
     total: int
@@ -68,7 +93,7 @@ class RunProgress:
     limit_usd: Decimal | None
     arms: Sequence[ArmProgress]
     stopped: Sequence[str]
-    losses: dict[str, list[tuple[int, float]]]
+    trainings: Mapping[str, Training]
     batches: Sequence[BatchProgress] = ()
 
     @property
@@ -77,32 +102,34 @@ class RunProgress:
 
     @property
     def can_pause(self) -> bool:
-        """Training and indexing go on to their end, or are cancelled."""
-        return self.state == "running" and self.phase in {"answering", "paused"}
+        """Indexing goes on to its end, or is cancelled."""
+        return self.state == "running" and (self.phase == "paused" or self.pauses)
 
     @property
     def failed(self) -> int:
-        return sum(arm.failed for arm in self.arms)
+        """Rows that a retry asks again: no labels, for what is tuned isn't tuned anew."""
+        return sum(arm.failed for arm in self.arms if not arm.is_labels)
 
 
 def run_progress(store: Store, run_id: str) -> RunProgress:
     """Raises UserError where there is no such run."""
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
-    arms = _arms(store, run, _planned(store, run, spec))
+    each = store.set_size(run.eval_set) * spec.run.repeats
+    asked = [(arm.name, each, False) for arm in spec.arms()]
+    asked += [(side["name"], side["calls"], side["labels"] is not None) for side in run.sides or ()]
+    arms = _arms(store, run, asked)
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
     fresh = done - (said.get("done_before") or 0)
     rate = _rate(fresh, said.get("since")) if works and not run.pause else None
-    losses = {
-        spec.arms()[at].name: [(int(step), float(loss)) for step, loss in tuning.log]
-        for at, tuning in store.tunings(run_id).items()
-    }
+    trainings = {spec.arms()[at].name: _training(tuning) for at, tuning in store.tunings(run_id).items()}
     return RunProgress(
         state=run.state,
         cause=run.cause,
         phase=_phase(run),
+        pauses=_pauses(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
         total=total if works and total else sum(arm.total for arm in arms),
@@ -113,7 +140,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         limit_usd=run.limit_usd,
         arms=arms,
         stopped=said.get("stopped", ()) if works else (),
-        losses=losses,
+        trainings=trainings,
         batches=_batches(store, run_id),
     )
 
@@ -132,26 +159,29 @@ def _phase(run: RunRow) -> str:
     if run.state != "running":
         return run.state
     phase = str((run.progress or {}).get("phase", "starting"))
-    return "paused" if run.pause and phase == "answering" else phase
+    return "paused" if run.pause and _pauses(run) else phase
 
 
-def _planned(store: Store, run: RunRow, spec: Spec) -> list[tuple[str, int]]:
-    """Every arm's name and how many answers it has to give, side arms last."""
-    repeats = spec.run.repeats
-    found = [(arm.name, store.set_size(run.eval_set) * repeats) for arm in spec.arms()]
-    if run.forgetting_set is not None:
-        size = store.set_size(run.forgetting_set) * repeats
-        found += [(side.candidate.name, size) for side in spec.side_arms()]
-    if spec.run.load is not None:
-        beside = spec.load_levels()
-        found += [(f"{one.name}, {level} in flight", spec.run.load.examples) for one, level in beside]
-    return found
+def _training(row: Row[Any]) -> Training:
+    about = row.about or {}
+    return Training(
+        losses=[(int(step), float(loss)) for step, loss in row.log],
+        validation=[(int(step), float(loss)) for step, loss in about.get("validation", ())],
+        is_finished=row.seconds is not None,
+        rows=row.rows,
+        **{key: about.get(key) for key in _SAID},
+    )
 
 
-def _arms(store: Store, run: RunRow, planned: Sequence[tuple[str, int]]) -> list[ArmProgress]:
+def _pauses(run: RunRow) -> bool:
+    return bool((run.progress or {}).get("pauses"))
+
+
+def _arms(store: Store, run: RunRow, asked: Sequence[tuple[str, int, bool]]) -> list[ArmProgress]:
+    """`asked`: name, calls and whether they are a teacher's labels, in the arms' order, side arms last."""
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
-    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(planned))}
+    failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(asked))}
     for at, cause, times in store.failures(run.id):
         failures[at].append((cause, times))
     modes = store.json_modes(run.id)
@@ -159,13 +189,14 @@ def _arms(store: Store, run: RunRow, planned: Sequence[tuple[str, int]]) -> list
     return [
         ArmProgress(
             name,
-            each,
+            calls,
             failures=failures[at],
             json_modes=modes.get(at, {}),
-            **_done(counts.get(at), each, is_answering),
+            is_labels=is_labels,
+            **_done(counts.get(at), calls, is_answering),
             **_sent(attempts.get(at)),
         )
-        for at, (name, each) in enumerate(planned)
+        for at, (name, calls, is_labels) in enumerate(asked)
     ]
 
 

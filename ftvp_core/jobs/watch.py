@@ -45,10 +45,12 @@ class Watch:
     def paused(self) -> bool:
         return self._asked.pause
 
-    def begin(self, phase: str) -> None:
-        """A new phase: `training lora`, `indexing`, `answering`."""
+    def begin(self, phase: str, *, pauses: bool = False) -> None:
+        """A new phase: `training lora`, `indexing`, `answering`. `pauses`: it heeds a pause."""
         with self._changing:
-            self._progress = {"phase": phase, "since": time.time(), "done": 0, "total": 0, "done_before": None}
+            self._progress = {
+                "phase": phase, "pauses": pauses, "since": time.time(), "done": 0, "total": 0, "done_before": None,
+            }  # fmt: skip
 
     def progress(self, done: int, total: int) -> None:
         """`done_before`: what an earlier process had finished, so that the rate is of this one alone."""

@@ -1,4 +1,4 @@
-"""The worker: takes enqueued runs one after another, and between them what pages ask to be exported.
+"""The worker: takes enqueued runs one after another, and between them what pages ask to be measured or exported.
 
 Any number may run, on any machine that reaches the store. One that is killed leaves its run interrupted; the
 next one goes on with it.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
 from ftvp_core.jobs.export import export_next
+from ftvp_core.jobs.measure import measure_next
 from ftvp_core.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
     while not until():
         run_id = store.next_job()
         if run_id is None:
-            if not export_next(store):
+            if not (measure_next(store) or export_next(store)):
                 time.sleep(ASK_EVERY_S)
             continue
         try:

@@ -95,6 +95,28 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def size(value: float | None) -> str:
+    """Bytes as people say them: `640 MB`, `1.2 GB`."""
+    if value is None:
+        return UNKNOWN
+    return f"{_significant(value / 1e9)} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def training(
+    expected_s: float | None,
+    memory_bytes: float | None,
+    device: str | None,
+    cost_usd: Decimal | None,
+    rows: int | None,
+    validation_rows: int | None,
+) -> str:
+    """What a training will take, as it was measured."""
+    cost = dollars(cost_usd) if cost_usd is not None else "cost unknown: no price of the machine's hour"
+    held_out = f", {validation_rows:,} held out for early stopping" if validation_rows else ""
+    where = "the CPU" if device == "cpu" else "the GPU"
+    return f"about {duration(expected_s)} on {where}, {size(memory_bytes)} of memory, {cost}; {rows:,} rows{held_out}"
+
+
 def _significant(value: float) -> str:
     """Two or three significant digits, never in scientific notation."""
     if value >= 100:

@@ -1,6 +1,7 @@
 """A stored run, read into a Report: its comparison and its decision, whatever state it is in."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, compare
+from ftvp_core.analysis.intervals import Ints
 from ftvp_core.analysis.retrieval import MEASURES, scores
 from ftvp_core.analysis.sweeps import SweepPoints, curves
 from ftvp_core.analysis.under_load import Call, load_point
@@ -17,12 +19,15 @@ from ftvp_core.data.examples import from_json
 from ftvp_core.decision.measured import measured_warnings
 from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
+from ftvp_core.report.distilled import as_ledger, billed, distillations, labels_of, request_tokens, with_labels
 from ftvp_core.report.tuned import clusters_of, tuned
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import (
+    Billed,
     Comparison,
     Decision,
+    Distillation,
     Example,
     ExampleSet,
     Finding,
@@ -70,7 +75,8 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
     findings = findings_of(store, run.eval_set, run.train_set)  # first: it may hold the sets for itself
     eval_set = from_json(store.body(run.eval_set))
     forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
-    arms = _arms(store, run, spec, eval_set, forgetting_set)
+    clusters, margin = clusters_of(eval_set.examples), spec.decide.margin
+    arms, distilled = _arms(store, run, spec, eval_set, forgetting_set, clusters)
     n, n_swept = len(spec.candidates), len(spec.arms())
     named, points, sides = arms[:n], iter(arms[n:n_swept]), arms[n_swept:]
     sweeps = [
@@ -81,12 +87,12 @@ def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_find
         )
         for sweep in spec.sweeps
     ]
-    clusters, margin = clusters_of(eval_set.examples), spec.decide.margin
     comparison = compare(named, clusters, [example.tags for example in eval_set.examples], margin)
     comparison = replace(
         comparison,
         curves=curves(sweeps, clusters, margin),
         tunes=tuned(spec, comparison, store.tunings(run_id), sides, forgetting_set),
+        distillations=distilled,
     )
     comparison = replace(comparison, load=_load_curves(store, run, spec))
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
@@ -121,28 +127,30 @@ def _measured(store: Store, run: RunRow, spec: Spec, comparison: Comparison) -> 
 
 
 def _arms(
-    store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet, forgetting_set: ExampleSet | None
-) -> list[ArmResults]:
-    """The candidates', the sweeps' points, then what was asked on the forgetting set."""
+    store: Store, run: RunRow, spec: Spec, eval_set: ExampleSet, forgetting_set: ExampleSet | None, clusters: Ints
+) -> tuple[list[ArmResults], tuple[Distillation, ...]]:
+    """The candidates', the sweeps' points, then what was asked on the forgetting set; and what was distilled."""
     asked = [(candidate, eval_set) for candidate in spec.arms()]
     if forgetting_set is not None:
         asked += [(side.candidate, forgetting_set) for side in spec.side_arms()]
     repeats = spec.run.repeats
-    by_arm: dict[int, list[Row[Any]]] = {at: [] for at in range(len(asked))}
+    by_arm: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in store.results(run.id, texts=False):
-        if row.arm in by_arm:  # what stands beside the comparison isn't in it
-            by_arm[row.arm].append(row)
+        by_arm[row.arm].append(row)
     tagged = any(example.tags for example in eval_set.examples)
-    ledger: dict[int, list[LedgerRow]] = {at: [] for at in range(len(asked))}
+    sums: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in store.ledger_sums(run.id, by_example=tagged):
-        if row.arm in ledger:
-            ledger[row.arm].append(_ledger_row(row, tagged))
+        sums[row.arm].append(row)
+    labels = _labels(run, spec, sums)
     probes, tunings = store.probes(run.id), store.tunings(run.id)
+    counts = {at: tuning.labels for at, tuning in tunings.items()}
     out = []
     for at, (candidate, examples) in enumerate(asked):
         arm = _arm_results(by_arm[at], len(examples.examples), repeats, probes.get(at))
         arm["retrieval"] = _retrieval(by_arm[at] if candidate.retrieval else (), examples.examples, repeats)
-        rows = ledger[at]
+        rows = [_ledger_row(row, tagged) for row in sums[at]]
+        if at in labels:
+            rows.append(as_ledger(labels[at]))
         if candidate.recorded:
             rows = [_recorded_row(row) for row in by_arm[at]]
         out.append(
@@ -153,11 +161,24 @@ def _arms(
                 ledger=rows,
                 priced=_is_priced(candidate, spec),
                 batch=spec.is_batched(candidate),
-                training_cost_usd=tunings[at].cost_usd if at in tunings else None,
+                training_cost_usd=with_labels(tunings[at].cost_usd, counts[at]) if at in tunings else None,
                 **arm,
             )
         )
-    return out
+    tokens = {at: request_tokens(by_arm[at]) for at in range(len(spec.candidates))}
+    return out, distillations(spec, out, clusters, labels, counts, tokens)
+
+
+def _labels(run: RunRow, spec: Spec, sums: Mapping[int, list[Row[Any]]]) -> dict[int, Billed]:
+    """By position of a student, what its labels were billed; of several who share them, of the first."""
+    first: dict[int, int] = {}
+    for student, side in labels_of(run.sides).items():
+        first.setdefault(side, student)
+    priced = {one.name: _is_priced(one, spec) for one in spec.candidates}
+    return {
+        student: billed(sums[side], priced[spec.arms()[student].tune.teacher])  # type: ignore[union-attr, index]
+        for side, student in first.items()
+    }
 
 
 def _is_priced(candidate: Candidate, spec: Spec) -> bool:

@@ -13,7 +13,16 @@ from ftvp_core.errors import UserError
 from ftvp_core.report import figures
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import BeforeAfter, CandidateFigures, Comparison, Interval, PairFigures, Slice, Tuned
+from ftvp_core.types import (
+    BeforeAfter,
+    CandidateFigures,
+    Comparison,
+    Distillation,
+    Interval,
+    PairFigures,
+    Slice,
+    Tuned,
+)
 
 EXAMPLE_COLUMNS = (
     "id", "candidate", "input", "reference", "output", "grade", "latency_s", "input_tokens", "output_tokens",
@@ -53,6 +62,7 @@ def to_json(report: Report) -> str:
         "load": [asdict(one) for one in report.comparison.load],
         "pairs": [_pair(one) for one in report.comparison.pairs],
         "tunes": [_tuned(one) for one in report.comparison.tunes],
+        "distillations": [_distillation(one) for one in report.comparison.distillations],
         "decision": decision,
     }
     return json.dumps(loaded, ensure_ascii=False, indent=1, default=_number) + "\n"
@@ -163,6 +173,13 @@ def _pair(one: PairFigures) -> dict[str, Any]:
     keys = asdict(one)
     del keys["a_only"], keys["b_only"]
     return {**keys, "interval": _bounds(one.interval)}
+
+
+def _distillation(one: Distillation) -> dict[str, Any]:
+    keys = asdict(one)
+    if one.retained is not None:
+        keys["retained"] = {"value": one.retained.value, "interval": _bounds(one.retained.interval)}
+    return keys
 
 
 def _slice(one: Slice) -> dict[str, Any]:

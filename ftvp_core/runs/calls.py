@@ -80,6 +80,7 @@ class Calls:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """While it is open requests are written, and what is asked of the run is done: pause, go on, cancel."""
+        self._stopped = None  # what stopped a teacher's labels needn't stop the rest
         async with Ledger(self._store, self._row.id) as self.ledger:
             heeding = asyncio.create_task(self._heed(asyncio.current_task()))
             try:
@@ -94,6 +95,10 @@ class Calls:
     def lag_s(self) -> float | None:
         """The event loop's lag (p95) while it measured latencies: of this process, or of one before, if that was more."""
         return max((lag for lag in (self._row.lag_s, self.lag.p95_s) if lag is not None), default=None)
+
+    def run(self, work: Coroutine[Any, Any, Got]) -> Got:
+        """Do this on the loop, from the thread that it belongs to."""
+        return self._runner.run(work)
 
     def wait_for(self, work: Coroutine[Any, Any, Got]) -> Got:
         """Do this on the loop, from a thread beside it, or alone before the loop runs. Raises RunStopped."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ftvp_core import grading
 from ftvp_core.candidates.embedders import check_local_model
 from ftvp_core.candidates.lookup import open_lookup
-from ftvp_core.candidates.prompt import Render, as_json, fields, renderer, sent_text
+from ftvp_core.candidates.prompt import Render, as_json, check_same_system, fields, renderer, sent_text
 from ftvp_core.candidates.structured import prompted, repairing
 from ftvp_core.data.checks import labels_of, without_leaks
 from ftvp_core.data.checks.leaks import tagged
@@ -46,8 +46,9 @@ from ftvp_core.types import Example, ExampleSet, Given, Knowledge, Passage, Requ
 ReadTable = Callable[[Path, str | None], Table]
 ReadKnowledge = Callable[[Path, KnowledgeSpec], Knowledge]
 
-#: Fewer rows than this are refused for training (unless forced): they are learned by heart.
-FEWEST_TUNING_ROWS = 10
+#: Fewer rows than this are refused for training (unless forced): they are learned by heart. Fewer than the second
+#: are warned of.
+FEWEST_TUNING_ROWS, FEW_TUNING_ROWS = 10, 50
 #: Of an answer that isn't there yet, for the estimate of its repair.
 BYTES_A_TOKEN = 4
 
@@ -64,12 +65,20 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class Labels:
+    """What a side arm answers for: the arm `teacher` is asked about the training rows of the arms `students`."""
+
+    teacher: int
+    students: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """A candidate, ready to run. `price` is None where a request's price isn't known, or nothing is sent.
 
-    It answers `examples`: the eval set's, unless it `is_side`: asked for something beside the comparison, in which it
-    doesn't appear. Side arms stand after all others. `adapter_of`: the arm that is trained for this one too;
-    `graders`: its own, where its examples aren't the eval set's.
+    It answers `examples`, each `repeats` times: the eval set's, unless it `is_side`: asked for something beside the
+    comparison, in which it doesn't appear. Side arms stand after all others; a teacher's has `labels`. `adapter_of`: the
+    arm that is trained for this one too; `graders`: its own, where its examples aren't the eval set's.
     """
 
     candidate: Candidate
@@ -77,9 +86,11 @@ class Arm:
     render: Render
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate
+    repeats: int
     is_side: bool = False
     adapter_of: int | None = None
     graders: grading.Graders | None = None
+    labels: Labels | None = None
     is_batched: bool = False
     concurrency: int | None = None  # of its own: it is asked alone, after all others
     embeds: Search | None = None  # who embeds its passages and questions, if a server does
@@ -98,6 +109,10 @@ class Arm:
     def is_remote(self) -> bool:
         return self.candidate.model is not None and self.candidate.provider != "local"
 
+    @property
+    def calls(self) -> int:
+        return len(self.examples) * self.repeats
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -107,9 +122,26 @@ class Plan:
     graders: grading.Graders
     limit_usd: Decimal | None
 
-    def repeats(self, arm: int) -> int:
-        """How often an arm is asked each example: under load once."""
-        return 1 if self.arms[arm].concurrency is not None else self.spec.run.repeats
+    def side_name(self, at: int) -> str:
+        """What a side arm does, in words."""
+        labels = self.arms[at].labels
+        level = self.arms[at].concurrency
+        if level is not None:
+            return f"{self.arms[at].candidate.name}, {level} in flight"
+        if labels is None:
+            return self.arms[at].candidate.name
+        students = [self.arms[student].candidate.name for student in labels.students]
+        more = f" and {len(students) - 1} more" if len(students) > 1 else ""
+        return f"{self.arms[at].candidate.name} labels for {students[0]}{more}"
+
+    def trained(self, at: int) -> int:
+        """The arm whose training serves an arm: its own, or another's."""
+        its = self.arms[at].adapter_of
+        return at if its is None else its
+
+    def labels_of(self, student: int) -> int | None:
+        """The side arm whose answers an arm learns; None where it learns its rows' references."""
+        return next((at for at, arm in enumerate(self.arms) if arm.labels and student in arm.labels.students), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +209,6 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
     arms = []
     for candidate in spec.arms():
         where = f"candidate {candidate.name}"
-        _check_supported(candidate, where)
         _check_training_rows(candidate, where, sources)
         if candidate.provider and candidate.provider != "local":
             api_key(provider_of(candidate, spec), where)
@@ -199,13 +230,15 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
                 render,
                 pricer(candidate, spec),
                 planned,
+                spec.run.repeats,
                 is_batched=spec.is_batched(candidate),
                 embeds=embeds,
                 reranks=reranks,
                 schema=schema,
             )
         )
-    arms = [*arms, *_forgetting_arms(arms, spec, sources), *_load_arms(spec, arms)]
+    sides = (*_forgetting_arms(arms, spec, sources), *_load_arms(spec, arms), *label_arms(arms, sources))
+    arms += sides
     _check_limit(arms, limit_usd)
     graders = grading.build(spec.graders, labels_of(sources.eval_set) or ())
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
@@ -220,21 +253,24 @@ def _load_arms(spec: Spec, arms: Sequence[Arm]) -> list[Arm]:
         raise UserError("run.load", "there is no server's candidate to load", "leave it out")
     of_name = {arm.candidate.name: arm for arm in arms}
     asked = tuple(islice(cycle(arms[0].examples), spec.run.load.examples))
-    return [replace(of_name[one.name], examples=asked, is_side=True, concurrency=level) for one, level in levels]
+    return [
+        replace(of_name[one.name], examples=asked, repeats=1, is_side=True, concurrency=level) for one, level in levels
+    ]
 
 
-def estimate(plan: Plan) -> Estimate:
-    """Calls, input tokens and the most that they can cost, with every repair that there may be.
+def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
+    """Calls, input tokens and the most that they can cost, of some arms or of all, with every repair that may be.
 
     Retries, which are billed rarely, aren't in it.
     """
     calls = tokens = batched = repairs = 0
     most: Decimal | None = Decimal(0)
     methods: set[str] = set()
-    for at, arm in enumerate(plan.arms):
+    arms = plan.arms if arms is None else arms
+    for arm in arms:
         if not arm.is_remote:
             continue
-        repeats = plan.repeats(at)
+        repeats = arm.repeats
         counted = counter(arm.candidate.model_name)
         methods.add(counted.method)
         for example in arm.examples:
@@ -254,7 +290,7 @@ def estimate(plan: Plan) -> Estimate:
             elif most is not None:
                 most += repeats * sum(reserve(arm.price, text, request.max_tokens) for text in sent)
     passages = [passage.text for passage in plan.sources.knowledge.passages] if plan.sources.knowledge else []
-    for search, texts in foreseen([_searched(plan, arm) for arm in plan.arms], passages):
+    for search, texts in foreseen([_searched(plan, arm) for arm in arms], passages):
         methods.add(ESTIMATE.method)
         calls += 1
         tokens += sum(map(ESTIMATE.count, texts))
@@ -292,6 +328,16 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
         versions=versions,
         limit_usd=plan.limit_usd,
         request_key=request_key,
+        sides=[
+            {
+                "arm": at,
+                "name": plan.side_name(at),
+                "calls": arm.calls,
+                "labels": asdict(arm.labels) if arm.labels else None,
+            }
+            for at, arm in enumerate(plan.arms)
+            if arm.is_side
+        ],
     )
 
 
@@ -409,17 +455,6 @@ def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
                 )
 
 
-def _check_supported(candidate: Candidate, where: str) -> None:
-    """What the file may say and this version can't do yet is refused, never left out silently."""
-    tune = candidate.tune
-    missing = {
-        "tune.method": tune is not None and tune.method != "lora",
-    }
-    for key, asked in missing.items():
-        if asked:
-            raise UserError(where, f"{key}: this value isn't built yet in this version", "leave it out")
-
-
 def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> None:
     """Enough to learn from, before anything is trained."""
     if sources.train_set is None:
@@ -429,12 +464,14 @@ def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> 
         labels = {example.references[0] for example in rows if example.references}
         if len(labels) < 2:
             raise UserError(where, f"a floor needs training rows of two labels or more; found {len(labels)}")
-    if candidate.tune and not candidate.tune.force:
-        n = len(tuning_rows(candidate.tune, sources.train_set, sources.eval_set))
-        if n < FEWEST_TUNING_ROWS:
+    if candidate.tune:
+        learned = tuning_rows(candidate.tune, sources.train_set, sources.eval_set)
+        check_same_system(candidate, where, learned, sources.eval_set)
+        if len(learned) < FEWEST_TUNING_ROWS and not candidate.tune.force:
+            able = "aren't" if candidate.tune.teacher else "have a reference and aren't"
             raise UserError(
                 where,
-                f"found {n} rows to train on that have a reference and aren't in the eval set; expected {FEWEST_TUNING_ROWS}",
+                f"found {len(learned)} rows to train on that {able} in the eval set; expected {FEWEST_TUNING_ROWS}",
                 "10 rows are learned by heart: add rows, or set tune.force",
             )
 
@@ -442,10 +479,10 @@ def _check_training_rows(candidate: Candidate, where: str, sources: Sources) -> 
 def tuning_rows(tune: TuneSpec, train_set: ExampleSet, eval_set: ExampleSet) -> list[Example]:
     """What a candidate is trained on, in a seeded order: `examples` of them are `nested`.
 
-    Rows that stand in the eval set are left out, unless `keep_leaked`.
+    Rows that stand in the eval set are left out, unless `keep_leaked`. With a teacher they need no reference.
     """
     rows = train_set.examples if tune.keep_leaked else without_leaks(train_set, eval_set)
-    able = [example for example in rows if example.references]
+    able = [example for example in rows if example.references or tune.teacher]
     return nested(able, tune.examples, tune.seed, by_label=labels_of(train_set) is not None)
 
 
@@ -479,25 +516,73 @@ def _forgetting_arms(arms: Sequence[Arm], spec: Spec, sources: Sources) -> list[
                     f"has no column {column!r}, which the prompt of {candidate.name} names",
                     "write {input} there, which every set has, or give it that column",
                 )
-        trained = names.index(side.tuned) if side.tuned is not None else None
-        render = renderer(candidate, where, sources.eval_set)
-        planned = _planned_given(candidate, where, spec, sources)
         embeds, reranks = searches(candidate.retrieval, spec)
         found.append(
             Arm(
                 candidate,
                 asked.examples,
-                render,
+                renderer(candidate, where, sources.eval_set),
                 pricer(candidate, spec),
-                planned,
+                _planned_given(candidate, where, spec, sources),
+                spec.run.repeats,
                 is_side=True,
-                adapter_of=trained,
+                adapter_of=names.index(side.tuned) if side.tuned is not None else None,
                 graders=graders,
                 embeds=embeds,
                 reranks=reranks,
             )
         )
     return found
+
+
+def label_arms(arms: Sequence[Arm], sources: Sources) -> list[Arm]:
+    """A side arm for each teacher: it labels all rows that its students train on, once for all of them.
+
+    Raises UserError where the teacher can't be asked about a training row.
+    """
+    students: dict[tuple[str, int], list[int]] = {}
+    for at, arm in enumerate(arms):
+        if arm.candidate.tune and arm.candidate.tune.teacher:
+            students.setdefault((arm.candidate.tune.teacher, arm.candidate.tune.answers_a_row), []).append(at)
+    names = [arm.candidate.name for arm in arms]
+    found = []
+    for (name, answers), taught in students.items():
+        assert sources.train_set is not None
+        teacher = arms[names.index(name)]
+        rows = rows_to_label([arms[at].candidate for at in taught], sources.train_set, sources.eval_set)
+        if teacher.candidate.retrieval and teacher.candidate.retrieval.oracle and not all(row.gold for row in rows):
+            raise UserError(
+                f"candidate {names[taught[0]]}.tune.teacher",
+                f"{name} is given gold passages (retrieval.oracle), and {sources.train_set.name} names none",
+                "name a teacher that searches",
+            )
+        if rows:
+            teacher.render(rows[0], teacher.planned)
+        at = names.index(name)
+        labels = Labels(at, tuple(taught))
+        found.append(replace(teacher, examples=rows, repeats=answers, is_side=True, adapter_of=at, labels=labels))
+    return found
+
+
+def rows_to_label(students: Sequence[Candidate], train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example, ...]:
+    """All rows that some students train on, in the training set's order."""
+    wanted = {row.id for one in students if one.tune for row in tuning_rows(one.tune, train_set, eval_set)}
+    return tuple(row for row in train_set.examples if row.id in wanted)
+
+
+def few_rows(plan: Plan) -> list[str]:
+    """What there is to say of arms that are tuned on few rows."""
+    said = []
+    for arm in plan.arms:
+        if arm.candidate.tune is None or arm.is_side or plan.sources.train_set is None:
+            continue
+        rows = len(tuning_rows(arm.candidate.tune, plan.sources.train_set, plan.sources.eval_set))
+        if rows < FEW_TUNING_ROWS:
+            said.append(
+                f"{arm.candidate.name} is tuned on {rows} rows: fewer than {FEW_TUNING_ROWS} are a start at best, and"
+                " are easily learned by heart"
+            )
+    return said
 
 
 def _planned_given(candidate: Candidate, where: str, spec: Spec, sources: Sources) -> Given:

@@ -59,18 +59,17 @@ class Underway:
         self.calls = calls
         calls.counted = self.count
         self._finished = store.finished(row.id)
-        self.total = sum(len(plan.arms[arm].examples) * plan.repeats(arm) for arm in arms)
+        self.total = sum(plan.arms[arm].calls for arm in arms)
         self.done = sum(arm in set(arms) for arm, _, _ in self._finished)
         watch.progress(self.done, self.total)
 
     def units(self, arms: Sequence[int]) -> Iterator[Unit]:
         """What is unfinished, the arms side by side."""
-        longest = max((len(self.plan.arms[arm].examples) for arm in arms), default=0)
-        for repeat in range(self.plan.spec.run.repeats):
-            for example in range(longest):
-                for arm in arms:
-                    is_there = example < len(self.plan.arms[arm].examples) and repeat < self.plan.repeats(arm)
-                    if is_there and (arm, example, repeat) not in self._finished:
+        asked = [(at, len(arm.examples), arm.repeats) for at in arms for arm in (self.plan.arms[at],)]
+        for repeat in range(max((repeats for _, _, repeats in asked), default=0)):
+            for example in range(max((n for _, n, _ in asked), default=0)):
+                for arm, n, repeats in asked:
+                    if example < n and repeat < repeats and (arm, example, repeat) not in self._finished:
                         yield Unit(arm, example, repeat)
 
     def works(self, units: Sequence[Unit]) -> list[Work]:

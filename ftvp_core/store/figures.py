@@ -149,13 +149,13 @@ class Figures(Base):
         with self.engine.connect() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
 
-    def results(self, run_id: str, *, texts: bool = True) -> list[Row[Any]]:
-        """Every result, by arm, example and repeat. Without `texts` the outputs are left in the database."""
+    def results(self, run_id: str, *, texts: bool = True, arm: int | None = None) -> list[Row[Any]]:
+        """Every result, or one arm's, by arm, example and repeat. Without `texts` the outputs stay in the database."""
         columns = [column for column in results.c if texts or column is not results.c.output]
         answered = results.c.output.is_not(None).label("answered")
         ordered = (
             select(*columns, answered)
-            .where(results.c.run_id == run_id)
+            .where(results.c.run_id == run_id, *(() if arm is None else (results.c.arm == arm,)))
             .order_by(results.c.arm, results.c.example, results.c.repeat)
         )
         with self.engine.connect() as connection:

@@ -2,17 +2,17 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from ftvp_core.errors import UserError
 from ftvp_core.store.base import Base
 from ftvp_core.store.owner import is_dead, owner
-from ftvp_core.store.schema import results, runs
+from ftvp_core.store.schema import results, runs, tunings
 
 #: A run whose process hasn't beaten for this long is interrupted.
 BEAT_LIMIT_S = 30.0
@@ -44,6 +44,7 @@ class RunRow:
     pause: bool
     lag_s: float | None
     forgetting_set: str | None
+    sides: Sequence[Mapping[str, Any]] | None
 
 
 class Asked(NamedTuple):
@@ -68,6 +69,7 @@ class Runs(Base):
         limit_usd: Decimal | None,
         request_key: str | None = None,
         forgetting_set: str | None = None,
+        sides: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         """A new queued run; its id sorts by time. A `request_key` that is there already gives its run.
 
@@ -101,6 +103,7 @@ class Runs(Base):
                     enqueued=request_key is not None,
                     request_key=request_key,
                     cancel=False,
+                    sides=list(sides),
                 )
             )
         return run_id
@@ -180,7 +183,8 @@ class Runs(Base):
         """Make a run that ended early, or was left by its process, queued again: for a worker, or for this process.
 
         Its rows that failed where another try may succeed are forgotten, their attempts stay in the ledger; with
-        `failed` all rows that failed are, and a finished run begins again for them.
+        `failed` all rows that failed are, and a finished run begins again for them. Labels that a tuned student has
+        learned from stay as they are.
         """
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
@@ -189,7 +193,8 @@ class Runs(Base):
             again = {"state": "queued", "cancel": False, "pause": False, "owner": None, "enqueued": enqueued}
             connection.execute(update(runs).where(runs.c.id == run_id).values(again))
             forgotten = results.c.output.is_(None) if failed else results.c.transient
-            connection.execute(delete(results).where(results.c.run_id == run_id, forgotten))
+            mine = (results.c.run_id == run_id) & results.c.arm.not_in(_learned(connection, row))
+            connection.execute(delete(results).where(mine, forgotten))
 
     def finish(self, run_id: str, state: str, cause: str | None, lag_s: float | None = None) -> None:
         """The end of a run that this process works on. Raises LeaseLost."""
@@ -201,6 +206,17 @@ class Runs(Base):
     def set_limit(self, run_id: str, limit_usd: Decimal) -> None:
         with self.writing() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(limit_usd=limit_usd))
+
+
+def _learned(connection: Connection, run: Row[Any]) -> list[int]:
+    """Side arms whose labels have been learned: all of their students are tuned."""
+    tuned = set(
+        connection.execute(
+            select(tunings.c.arm).where(tunings.c.run_id == run.id, tunings.c.seconds.is_not(None))
+        ).scalars()
+    )
+    labelled = [(side["arm"], side["labels"]["students"]) for side in run.sides or () if side["labels"]]
+    return [arm for arm, students in labelled if tuned.issuperset(students)]
 
 
 def _state(row: Row[Any]) -> str:

@@ -81,6 +81,7 @@ runs = Table(
     Column("pause", Boolean, nullable=False, server_default=false()),  # someone asked to send nothing for a while
     Column("lag_s", Float),  # how late its process's own event loop was (p95), while it measured latencies
     Column("forgetting_set", String(64)),  # datasets.key
+    Column("sides", JSON),  # its side arms, after all others: [{"arm", "name", "calls", "labels"}]
 )
 
 # One request as it was billed: written before it is sent, completed after.
@@ -171,6 +172,20 @@ tunings = Table(
     Column("seconds", Float),  # None: not finished
     Column("cost_usd", Usd),
     Column("log", JSON, nullable=False),  # [[step, loss], …]
+    Column("about", JSON),  # what else its training says of itself: see Tuning
+    Column("labels", JSON),  # what its teacher's answers came to: rows, kept, dropped, unchecked, cost_usd
+)
+
+# What a training would take, asked for by a page and measured by a worker. Its key names all that decides it.
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("asked", JSON, nullable=False),  # the comparison file of the one candidate
+    Column("asked_at", Float, nullable=False),
+    Column("owner", Text),  # host:pid:start of the process that measures
+    Column("found", JSON),  # its Estimate
+    Column("error", Text),
 )
 
 # A merged model that a page asked for: base and adapter in one, made by a worker.

@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from ftvp_core.analysis.intervals import accuracy_interval, difference_interval, quantiles, wilson
+from ftvp_core.analysis.intervals import accuracy_interval, difference_interval, quantiles, ratio_interval, wilson
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 96, 400, 3080])
@@ -39,6 +39,31 @@ def test_bonett_and_price_on_the_published_table() -> None:
     differences = np.array([0.0] + [1.0] + [-1.0] * 7 + [0.0] * 12)
     interval = difference_interval(differences, np.arange(21))
     assert (round(interval.low, 3), round(interval.high, 3)) == (-0.508, -0.013)
+
+
+def ratio_of(both: int, only_a: int, only_b: int, neither: int, times: int = 1) -> tuple[float, float] | None:
+    a = np.repeat([1.0, 1.0, 0.0, 0.0], [both, only_a, only_b, neither])
+    b = np.repeat([1.0, 0.0, 1.0, 0.0], [both, only_a, only_b, neither])
+    found = ratio_interval(np.repeat(a, times), np.repeat(b, times), np.repeat(np.arange(len(a)), times))
+    return (round(found.low, 4), round(found.high, 4)) if found else None
+
+
+def test_the_ratio_s_interval_is_that_of_the_published_table() -> None:
+    """Cavo et al. (2012): 59, 6, 16, 80 gives 0.8667 (0.7579 to 0.9910) in contingencytables, the book's own package."""
+    assert ratio_of(59, 6, 16, 80) == (0.7579, 0.9910)
+
+
+def test_a_ratio_of_clusters_is_as_sure_as_they_are_many() -> None:
+    once, often = ratio_of(59, 6, 16, 80), ratio_of(59, 6, 16, 80, times=5)
+    assert once is not None and often == pytest.approx(once, abs=0.002)
+
+
+def test_a_ratio_says_no_more_than_the_examples_do() -> None:
+    assert ratio_of(0, 3, 0, 5) is None
+    low, high = ratio_of(20, 0, 0, 0) or (0, 0)
+    assert low < 0.95 and high > 1.05, "twenty right answers of twenty are no proof of equality"
+    low, high = ratio_of(0, 0, 20, 0) or (1, 0)
+    assert low == 0 and 0.05 < high < 0.4
 
 
 @pytest.mark.parametrize("clustered", [False, True])

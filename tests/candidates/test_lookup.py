@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ftvp_core.candidates.lookup import golden, open_lookup, within
+from ftvp_core.candidates.lookup import golden, open_label_lookup, open_lookup, within
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.spec import Candidate, RetrievalSpec
 from ftvp_core.types import Example, ExampleSet, Knowledge, Mapped, Passage
@@ -55,3 +55,32 @@ def test_gold_is_named_by_passage_or_by_source_once_and_in_the_knowledges_order(
     gold = golden(KNOWLEDGE)
     asked = Example("1", "q", (), {}, gold=("c.md", "a.md#2", "a.md", "missing"))
     assert [passage.id for passage in gold(asked)] == ["a.md#1", "a.md#2", "c.md"]
+
+
+@pytest.mark.parametrize("select", ["random", "nearest"])
+@pytest.mark.parametrize(("rows", "shown"), [(9, 3), (3, 2)], ids=["another takes its place", "there is no other"])
+def test_a_training_row_is_not_among_its_own_shots(select: str, rows: int, shown: int) -> None:
+    train = [Example(str(at), f"question {at}", (f"answer {at}",), {}) for at in range(rows)]
+    train_set = ExampleSet("t", "0", "csv", "utf-8", Mapped("input"), tuple(train))
+    eval_set = ExampleSet("e", "0", "csv", "utf-8", Mapped("input"), (Example("e", "asked", ("a",), {}),))
+    shots = {"k": 3, "select": select}
+    candidate = Candidate.model_validate({"name": "few", "model": "openai/m", "shots": shots})
+
+    class ByNumber:
+        """The nearest question is the one itself, then those after it."""
+
+        def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
+            return [[(int(text.split()[1]) + step) % rows for step in range(k)] for text in texts]
+
+    sources = (candidate, "few", eval_set, train_set, None, 0, lambda *_: ByNumber())
+    for example, given in zip(train, open_label_lookup(*sources)(train), strict=True):
+        ids = [shot.id for shot, _ in given.shots]
+        assert example.id not in ids and len(ids) == len(set(ids)) == shown
+        if select == "nearest":
+            after = [str((int(example.id) + step) % rows) for step in (1, 2, 3)][:shown]
+            assert ids == after[::-1], "the nearest stands last"
+    if select == "random" and rows > 3:  # others are shown what every question is shown
+        usual = [shot for shot, _ in open_lookup(*sources)(train)[0].shots]
+        taught = open_label_lookup(*sources)(train)
+        same = [[shot for shot, _ in given.shots] == usual for given in taught]
+        assert same == [example not in usual for example in train]

@@ -11,7 +11,7 @@ import pytest
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, compare
 from ftvp_core.decision.rules import MEANING, RULES, decide
 from ftvp_core.spec import DecideSpec
-from ftvp_core.types import Comparison, Decision, Finding, Interval, Method, Tokens, ValidOutput
+from ftvp_core.types import Billed, Comparison, Decision, Distillation, Finding, Interval, Method, Tokens, ValidOutput
 
 N = 200
 
@@ -37,6 +37,13 @@ def planted(
     return compare(arms, np.arange(n), [()] * n, 0.02)
 
 
+def taught(rights: Mapping[str, float]) -> Comparison:
+    """The same, with a student that learned from `rag` and costs a tenth of it."""
+    unbilled = Billed(0, 0, None, Tokens(None, None, None))
+    one = Distillation("fine-tuned", "rag", None, "all", 1, 20, 20, {}, 0, None, {}, unbilled)
+    return replace(planted(rights, costs={"rag": "0.01", "fine-tuned": "0.001"}), distillations=(one,))
+
+
 def fired(decision: Decision) -> set[str]:
     return {rule.id for rule in decision.rules if rule.fired}
 
@@ -58,6 +65,7 @@ CASES: Sequence[tuple[str, Comparison, Comparison, frozenset[str]]] = [
         planted({"plain": 0.9, "json": 0.9}, {"plain": "prompt", "json": "prompt"}),
         frozenset({"json"}),
     ),
+    ("distilled-is-enough", taught({"rag": 0.9, "fine-tuned": 0.9}), taught({"rag": 0.9, "fine-tuned": 0.8}), frozenset()),
 ]  # fmt: skip
 
 

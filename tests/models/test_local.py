@@ -330,7 +330,7 @@ def test_threads_are_chosen_and_hold_in_any_thread(folder: Path, monkeypatch: py
 
 def test_torch_is_imported_when_a_model_is_opened() -> None:
     program = (
-        "import sys, ftvp_core.models.local, ftvp_core.training.lora; sys.exit('torch' in sys.modules"
+        "import sys, ftvp_core.models.local, ftvp_core.training.tuned; sys.exit('torch' in sys.modules"
         " or 'transformers' in sys.modules or 'peft' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -51,7 +51,7 @@ class Home:
 
     def begin(self, run_id: str, done: int, total: int) -> None:
         """Make it a run that this process works on, with its last rows still to come."""
-        progress = {"phase": "answering", "done": done, "total": total}
+        progress = {"phase": "answering", "pauses": True, "done": done, "total": total}
         self.change(
             run_id, state="running", owner=owner(), beat_at=time.time(), progress=progress, finished_at=None
         )  # fmt: skip

@@ -72,6 +72,34 @@ def test_without_gold_there_are_no_bounds(home: Home, opened: Opened) -> None:
     assert not [button for button in at.button if button.label == "Add bounds"]
 
 
+def test_one_click_distils_a_candidate_into_the_same_model_without_its_prompt(home: Home, opened: Opened) -> None:
+    (home.folder / "t.csv").write_text("question\nrefund?\nWie lange?\n환불?\n", encoding="utf-8")
+    local = {**RAG, "model": "local/demo", "sampling": {"max_tokens": 9, "temperature": 0.5}}
+    keys = keys_for(home, ENGLISH) | {"candidates": [local], "train_set": {"path": str(home.folder / "t.csv")}}
+    draft_id = new_draft(home.store, keys)
+    at = opened(PAGE)
+    at.button(key="distil-rag").click().run()
+    assert "asked about the 2 training rows, 2 calls, on this machine" in shown(at), "one of three is an eval row"
+    assert "licences forbid training" in shown(at)
+    at.radio[0].set_value("agreement").run()
+    assert "2 training rows 3 times each, 6 calls" in shown(at)
+    next(button for button in at.button if button.label.startswith("Add the student")).click().run()
+    assert not at.exception
+    rag, untuned, student = draft_keys(home.store, draft_id)["candidates"]
+    bare = {"model": "local/demo", "prompt": {"user": "{question} {{context}}"}, "sampling": {"max_tokens": 9}}
+    assert rag == local
+    assert untuned == {"name": "rag, distilled: untuned", **bare}
+    tune = {"teacher": "rag", "keep": "agreement", "answers": 3}
+    assert student == {"name": "rag, distilled", **bare, "tune": tune}
+
+
+def test_a_student_without_training_rows_is_asked_for_them(home: Home, opened: Opened) -> None:
+    new_draft(home.store, keys_for(home, ENGLISH))
+    at = opened(PAGE)
+    at.button(key="distil-rag").click().run()
+    assert "add a training set on Data" in at.warning[0].value
+
+
 def test_a_prompt_of_passages_alone_asks_the_question_without_them() -> None:
     _, closed = bounds_of({"name": "r", "model": "openai/m", "prompt": {"user": "{context}"}, "retrieval": {}})
     assert "prompt" not in closed, "the default is the question"
@@ -124,3 +152,32 @@ def test_a_mistake_in_a_schema_is_shown_where_it_is_and_nothing_is_added(
     assert next(button for button in at.button if button.label == "Add").disabled
     schema_area(at).set_value("").run()
     assert not next(button for button in at.button if button.label == "Add").disabled
+
+
+def test_a_tune_is_what_the_form_says_and_each_setting_names_its_source(home: Home, opened: Opened) -> None:
+    keys = keys_for(home, ENGLISH)
+    draft_id = new_draft(home.store, {**keys, "train_set": {"path": keys["eval_set"]["path"]}})
+    at = opened(PAGE)
+    at.selectbox(key="candidate-kind").select("tuned").run()
+    assert not at.exception
+    fields = {field.label: field for kind in (at.selectbox, at.number_input, at.checkbox) for field in kind}
+    assert "LoRA Without Regret" in fields["Learning rate"].help and "QLoRA" in fields["Dropout"].help
+    assert fields["Learning rate"].placeholder == "2e-04"
+    fields["Method"].select("full").run()
+    fields = {field.label: field for kind in (at.selectbox, at.number_input, at.checkbox) for field in kind}
+    assert "LoRA rank" not in fields and fields["Learning rate"].placeholder == "2e-05"
+    numbers = {field.label: field for field in at.number_input}
+    numbers["Batch size"].set_value(2)
+    numbers["Held out"].set_value(0.2)
+    next(field for field in at.checkbox if field.label == "Gradient checkpointing").check()
+    next(field for field in at.text_input if field.label == "Name").set_value("all of it")
+    next(button for button in at.button if button.label == "Add").click().run()
+    assert not at.exception and not at.error, said(at)
+    added = draft_keys(home.store, draft_id)["candidates"][-1]
+    assert (added["name"], added["model"]) == ("all of it", "local/demo")
+    assert added["tune"] == {"method": "full", "batch_size": 2, "validation": 0.2, "gradient_checkpointing": True}
+
+
+def shown(at: AppTest) -> str:
+    """What the page says, as it is drawn: `plain` escapes punctuation."""
+    return said(at).replace("\\", "")

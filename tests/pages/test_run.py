@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from ftvp_core.drafts import new_draft
 from ftvp_core.store.ledger import Intent, Outcome, Unit, commit
+from ftvp_core.store.measurements import settle, take
 from ftvp_core.store.schema import results
 from tests.pages.conftest import Home, said
 from tests.pages.test_compare import mostly
@@ -44,11 +46,73 @@ def test_a_running_run_is_paused_resumed_and_cancelled(home: Home, opened: Opene
     assert home.store.run(run_id).cancel
 
 
-def test_training_is_cancelled_but_not_paused(home: Home, opened: Opened) -> None:
+def test_training_is_watched_paused_and_cancelled(home: Home, opened: Opened) -> None:
     run_id = home.run({"good": mostly(36)})
     home.begin(run_id, 3, 8)
-    home.change(run_id, progress={"phase": "training good", "done": 3, "total": 8})
-    assert labels(opened(RUN, run_id)) == ["Cancel"]
+    home.change(run_id, progress={"phase": "training good", "pauses": True, "done": 3, "total": 8})
+    about = {
+        "validation": [[2, 3.5]], "validation_rows": 12, "best_step": 2, "device": "cpu", "tokens_per_s": 1234.0,
+        "memory_bytes": 640e6, "expected_s": 120.0, "expected_bytes": 700e6,
+    }  # fmt: skip
+    log = [[1, 4.25], [2, 3.0], [3, 2.5]]
+    home.store.keep_tuning(run_id, 0, adapter="a", rows=100, seconds=None, cost_usd=None, log=log, about=about)
+    at = opened(RUN, run_id)
+    assert not at.exception
+    assert labels(at) == ["Pause", "Cancel"]
+    shown = said(at).replace("\\", "")
+    assert (
+        "good: 100 rows · 12 held out, the best at step 2 · 1.2 k tokens a second · 640 MB of memory at most" in shown
+    )
+    assert "measured beforehand: 2 min, 700 MB" in shown
+    chart = at.get("plotly_chart")[0].proto
+    assert chart.alt == "Training loss of good: 4.25 at first, 2.5 now; of the rows held out 3.5 at step 2."
+    press(at, "Pause")
+    assert home.store.run(run_id).pause and labels(at) == ["Resume", "Cancel"]
+    assert "no training step is done" in warned(at)
+
+
+def test_what_a_training_takes_is_measured_by_a_worker_before_the_run(home: Home, opened: Opened) -> None:
+    for name in ("eval", "train"):
+        rows = "".join(f"the {name} row of number {n},yes\n" for n in range(30))
+        (home.folder / f"{name}.csv").write_text(f"question,answer\n{rows}")
+    candidate = {"name": "lora", "model": "local/demo", "prompt": {"user": "{input}"}, "tune": {}}
+    keys = {
+        "name": "d",
+        "eval_set": {"path": str(home.folder / "eval.csv"), "input": "question", "reference": "answer", "limit": 20},
+        "train_set": {"path": str(home.folder / "train.csv"), "input": "question", "reference": "answer"},
+        "prices": {"machine_hour": 3.6},
+        "candidates": [candidate],
+    }
+    new_draft(home.store, keys)
+    at = opened(RUN)
+    assert not at.exception
+    assert "lora is tuned on 30 rows: fewer than 50 are a start at best" in warned(at).replace("\\", "")
+    assert "Training lora: not measured yet" in said(at).replace("\\", "")
+    press(at, "Measure the training first")
+    assert "Training lora: a worker measures it" in said(at).replace("\\", "")
+    row = take(home.store)
+    assert row is not None and take(home.store) is None
+    found = {"seconds": 100.0, "memory_bytes": 500e6, "device": "cpu", "steps": 24, "rows": 30, "validation_rows": 0}
+    settle(home.store, row.key, found=found)
+    at = opened(RUN)
+    assert "Training lora: about 2 min on the CPU, 500 MB of memory, $0.10; 30 rows" in said(at).replace("\\", "")
+    assert next(metric.value for metric in at.metric if metric.label == "Time") == "2 min"
+    assert "Measure the training first" not in labels(at)
+
+
+def test_a_teachers_labels_have_a_row_of_their_own_and_are_paused(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36)})
+    home.begin(run_id, 3, 8)
+    phase = "few-8 labels for small"
+    sides = [{"arm": 1, "name": phase, "calls": 900, "labels": {"teacher": 0, "students": [0]}}]
+    home.change(run_id, progress={"phase": phase, "pauses": True, "done": 3, "total": 900}, sides=sides)
+    at = opened(RUN, run_id)
+    assert not at.exception
+    _, labels_row = at.dataframe[0].value.to_dict("records")
+    assert (labels_row["candidate"], labels_row["answered"], labels_row["of"]) == (phase, 0, 900)
+    press(at, "Pause")
+    assert home.store.run(run_id).pause and labels(at) == ["Resume", "Cancel"]
+    assert "3 of 900" in at.get("progress")[0].proto.text
 
 
 def test_each_candidate_has_its_figures_and_its_causes(home: Home, opened: Opened) -> None:

@@ -5,7 +5,7 @@ prompt that leaves no room for an answer is that row's failure.
 """
 
 from ftvp_core.models.local.answering import Local, Together, open_model
-from ftvp_core.models.local.base import Base, known_warnings, out_of_memory, threads
+from ftvp_core.models.local.base import Base, in_4_bits, known_warnings, out_of_memory, threads
 from ftvp_core.models.local.folders import (
     DEMO,
     HUB_FILES,
@@ -30,6 +30,7 @@ __all__ = [
     "check_adapter",
     "check_folders",
     "context_window",
+    "in_4_bits",
     "known_warnings",
     "open_model",
     "out_of_memory",

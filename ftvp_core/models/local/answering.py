@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ftvp_core.models.local.base import Base, out_of_memory
+from ftvp_core.models.local.base import Base, in_4_bits, out_of_memory
 from ftvp_core.models.local.cache import Prefix, new_cache, prefix_of
-from ftvp_core.models.local.folders import base_folder
+from ftvp_core.models.local.folders import base_folder, is_of_4_bits
 from ftvp_core.models.local.generation import generate, generate_plainly
 from ftvp_core.models.local.prefixes import common, deeper
 from ftvp_core.models.local.prompts import BadPrompt, prompt_ids
@@ -28,10 +28,12 @@ def open_model(name: str, adapter: Path | None, loaded: dict[str, object]) -> "L
     `loaded` keeps what is open, so that a base is in memory once for all who share it.
     """
     folder = base_folder(name)
-    group = loaded.get(str(folder))
+    is_in_4_bits = adapter is not None and is_of_4_bits(adapter)
+    key = f"{folder}{' in 4 bits' if is_in_4_bits else ''}"
+    group = loaded.get(key)
     if not isinstance(group, Together):
-        group = Together(Base(folder))
-        loaded[str(folder)] = group
+        group = Together(Base(folder, **(in_4_bits() if is_in_4_bits else {})))
+        loaded[key] = group
     identity = f"local#{name}{f'#{adapter}' if adapter else ''}"
     return Local(group, group.base.add_adapter(adapter) if adapter else None, identity)
 

@@ -18,8 +18,9 @@ from ftvp_core.models.local.folders import check_adapter
 class Base:
     """A loaded model with its tokenizer, and the adapters that were put on it."""
 
-    def __init__(self, folder: Path, device: str | None = None) -> None:
-        """`device`: cpu or cuda; by default a GPU if there is one. Raises UserError."""
+    def __init__(self, folder: Path, device: str | None = None, **loading: Any) -> None:
+        """`device`: cpu or cuda; by default a GPU if there is one. `loading`: more for `from_pretrained`, such as a
+        quantization. Raises UserError."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
         from transformers.utils import logging
@@ -31,15 +32,15 @@ class Base:
         if not self.on_gpu:
             torch.set_num_threads(threads())
         only_safe = {"local_files_only": True, "trust_remote_code": False}
-        dtype = torch.bfloat16 if self.on_gpu else torch.float32
+        loading = {"dtype": torch.bfloat16 if self.on_gpu else torch.float32} | loading
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **only_safe)
-            self.model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, **only_safe
-            )
+            self.model: Any = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **only_safe, **loading)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise UserError(f"local model {folder}", f"can't be loaded ({_first_line(error)})") from None
         self.model.to(self.device).eval()
+        if "quantization_config" in loading:
+            _unpacked(self.model)
         self.context: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.stops = _end_tokens(self.model, self.tokenizer)
         self.pad: int = next(
@@ -128,11 +129,39 @@ class Base:
                 yield
 
 
+def in_4_bits(device: str | None = None) -> dict[str, Any]:
+    """What loads a base as QLoRA trains on it: NF4, double quantisation (Dettmers et al. 2023)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _unpacked(model: Any) -> None:
+    """Keep 4-bit layers as they are on a CPU with bf16.
+
+    bitsandbytes 0.50 packs a layer for that CPU's own kernel at the first forward pass in eval mode, such as a
+    validation's. The kernel has no gradient, so what is trained after that learns wrong, silently; and it rounds to
+    bf16, so that a model would answer otherwise than it was trained.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 @contextmanager
 def known_warnings() -> Iterator[None]:
     """PEFT 0.21 asks transformers 5.23 for a property that has a newer name: nothing that a user can act on."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out", UserWarning)  # it sets it right by itself
         yield
 
 

@@ -97,3 +97,12 @@ def _from_hub(name: str) -> Path:
         except (HTTPError, OSError):
             said = f"is no folder here, and the hub can't be reached ({type(error).__name__})"
     raise UserError(where, said, "check the name, or give a folder with a transformers model")
+
+
+def is_of_4_bits(adapter: Path) -> bool:
+    """Whether an adapter of ours was trained on a base in 4 bits: on another base it answers worse, or not at all."""
+    try:
+        about = json.loads((adapter / "ftvp.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # another tool's adapter
+        return False
+    return bool(about.get("tune", {}).get("method") == "qlora")

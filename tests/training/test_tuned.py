@@ -1,80 +1,23 @@
-"""LoRA: the loss is on the answer alone, what is learned is answered, and an adapter is whole or not there."""
+"""Tuning: the loss is on the answer alone, what is learned is answered, and a tuned model is whole or not there."""
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from ftvp_core.__main__ import main
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.models.local import PLAIN_TEMPLATE, Base, open_model
-from ftvp_core.runs.plan import Plan, make_plan, read_sources
-from ftvp_core.spec import load
+from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import open_store
-from ftvp_core.training.lora import MARKER, Row, Tuning, labelled, make_adapter, training_rows
+from ftvp_core.training.checkpoints import MARKER
+from ftvp_core.training.process import TrainingProcess
+from ftvp_core.training.rows import Row, held_out, labelled, training_rows
+from ftvp_core.training.tuned import Tuning, make_adapter
 from ftvp_core.types import Example, Given, Message, Passage
 from tests.tiny_model import END, make_model
-
-WORDS = ["blue", "red", "tall", "slow", "cold", "wide", "dark", "soft"]
-TUNE: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0, "epochs": 30, "max_length": 64, "keep_leaked": True}
-PROMPT = {"system": "Answer.", "user": "{text}"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model, and 20 rows whose answers can only be learned by heart."""
-    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
-    make_model(tmp_path / "tiny")
-    draw = random.Random(1)
-    rows = [f"item {n} {draw.choice(WORDS)},{draw.choice(WORDS)} {draw.choice(WORDS)}" for n in range(20)]
-    (tmp_path / "rows.csv").write_text("text,answer\n" + "\n".join(rows) + "\n")
-    return tmp_path
-
-
-def write(folder: Path, *candidates: dict[str, Any], **more: Any) -> Path:
-    """A comparison file; `tune: {…}` of a candidate is on top of TUNE."""
-    rows = {"path": "rows.csv", "input": "text", "reference": "answer"}
-    settings = {"model": "local/tiny", "prompt": PROMPT, "sampling": {"max_tokens": 12}}
-    full = [
-        settings | candidate | ({"tune": TUNE | candidate["tune"]} if "tune" in candidate else {})
-        for candidate in candidates
-    ]
-    keys = {"eval_set": rows, "train_set": rows, "prices": {"machine_hour": 0.20}, "candidates": full, **more}
-    file = folder / "comparison.yaml"
-    file.write_text(yaml.safe_dump(keys))
-    return file
-
-
-def plan_of(file: Path) -> Plan:
-    spec = load(file)
-    return make_plan(spec, read_sources(spec, file.parent))
-
-
-def nothing_looked_up(examples: Sequence[Example]) -> list[Given]:
-    return [Given() for _ in examples]
-
-
-@dataclass
-class Watch:
-    """Cancels after some steps, if told to."""
-
-    cancel_after: int | None = None
-    steps: list[int] = field(default_factory=list)
-
-    def progress(self, done: int, _total: int) -> None:
-        self.steps.append(done)
-
-    def cancelled(self) -> bool:
-        return self.cancel_after is not None and len(self.steps) >= self.cancel_after
+from tests.training.conftest import WORDS, Watch, nothing_looked_up, plan_of, write
 
 
 def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(folder: Path) -> None:
@@ -89,6 +32,7 @@ def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(folder: Path)
     first = store.tunings(report["run_id"])[1]
     assert first.log[0][1] > 4 > 0.3 > first.log[-1][1]
     assert [step for step, _ in first.log] == list(range(1, 151))
+    assert first.about["expected_s"] > 0
     assert lora["training_cost_usd"] == pytest.approx(first.seconds * 0.20 / 3600)
     adapter = Path(first.adapter)
     assert adapter.parent == folder / "home" / "adapters"
@@ -183,75 +127,88 @@ def test_a_row_is_not_among_its_own_shots_and_passages_are_in_the_prompt(folder:
 
 
 def test_the_same_seed_gives_the_same_adapter_and_another_does_not(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, process: TrainingProcess
 ) -> None:
     def weights(home: str, seed: int) -> bytes:
         monkeypatch.setenv("FTVP_HOME", str(folder / home))
         plan = plan_of(write(folder, {"name": "lora", "tune": {"epochs": 1, "dropout": 0.1, "seed": seed}}))
         told: list[Tuning] = []
-        adapter = make_adapter(plan, 0, nothing_looked_up, folder, told.append, Watch())
+        adapter = make_adapter(plan, 0, nothing_looked_up, folder, told.append, Watch(), process)
         assert (told[-1].rows, len(told[-1].log)) == (20, 5)
         return (adapter / "adapter_model.safetensors").read_bytes()
 
+    # The base stays loaded between them, and each finds it as the first did.
     assert weights("one", 3) == weights("two", 3) != weights("three", 4)
 
 
-def test_a_cancelled_training_stops_at_once_and_leaves_nothing(folder: Path) -> None:
-    plan = plan_of(write(folder, {"name": "lora", "tune": {"epochs": 1000}}))
-    watch = Watch(cancel_after=3)
-    with pytest.raises(RunStopped, match="cancelled"):
-        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, watch)
-    assert watch.steps == [1, 2, 3]
-    assert [path.suffix for path in (folder / "home" / "adapters").iterdir()] == [".lock"]
+def test_a_training_is_measured_before_it_starts_and_says_how_it_goes(folder: Path, process: TrainingProcess) -> None:
+    plan = plan_of(write(folder, {"name": "lora", "tune": {"epochs": 2}}))
+    told: list[Tuning] = []
+    make_adapter(plan, 0, nothing_looked_up, folder, told.append, Watch(), process)
+    measured = next(one for one in told if one.expected_s is not None)
+    assert not measured.log and measured.steps == 10
+    assert measured.expected_s is not None and 0 < measured.expected_s < 60
+    # Of this process, with torch in it: more than its code, less than the machine has.
+    assert measured.expected_bytes is not None and 100e6 < measured.expected_bytes < 8e9
+    done = told[-1]
+    assert done.seconds is not None and done.tokens_per_s is not None and done.tokens_per_s > 0
+    assert (done.device, done.steps, done.memory_bytes is not None) == ("cpu", 10, True)
 
 
-def test_a_diverged_training_says_so(folder: Path) -> None:
+def test_rows_are_held_out_and_the_best_weights_on_them_are_kept(folder: Path, process: TrainingProcess) -> None:
+    """What is learned by heart gets worse on other rows: training ends early, with the weights from before that."""
+    tune = {"validation": 0.25, "patience": 2, "epochs": 60}
+    plan = plan_of(write(folder, {"name": "lora", "tune": tune}))
+    told: list[Tuning] = []
+    make_adapter(plan, 0, nothing_looked_up, folder, told.append, Watch(), process)
+    done = told[-1]
+    assert (done.rows, done.validation_rows) == (15, 5)
+    losses = dict(done.validation)
+    assert done.best_step == min(losses, key=lambda step: losses[step])
+    steps = [step for step, _ in done.validation]
+    assert steps[-3] == done.best_step  # two evaluations without a better one, and no more
+    assert done.log[-1][0] == steps[-1] < 240
+
+
+def test_repeated_questions_stay_on_one_side(folder: Path) -> None:
+    rows = [f"item {n} of {word},{word}" for n, word in enumerate(WORDS * 3)]
+    again = [f"Item {n}  of {word}!,{word}" for n, word in enumerate(WORDS * 3)]
+    (folder / "rows.csv").write_text("text,answer\n" + "\n".join([*rows, *again]) + "\n")
+    plan = plan_of(write(folder, {"name": "lora", "tune": {"validation": 0.3}}))
+    train, apart = held_out(plan, 0, training_rows(plan, 0, nothing_looked_up))
+    assert len(train) + len(apart) == 48 and apart
+
+    def asked(rows: Sequence[Row]) -> set[str]:
+        return {" ".join(row.messages[-1].content.lower().strip("!").split()) for row in rows}
+
+    assert not asked(train) & asked(apart)
+
+
+def test_a_small_set_is_trained_on_whole_and_a_large_one_is_not() -> None:
+    default = TuneSpec()
+    assert default.validation_share(99) == 0 < default.validation_share(100)
+    assert TuneSpec(validation=0.2).validation_share(20) == 0.2
+    assert TuneSpec(validation=0).validation_share(1000) == 0
+
+
+def test_a_diverged_training_says_so(folder: Path, process: TrainingProcess) -> None:
     plan = plan_of(write(folder, {"name": "lora", "tune": {"learning_rate": 1e30}}))
-    with pytest.raises(RunStopped, match=r"the loss is nan at step \d+; lower tune\.learning_rate"):
-        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch())
+    with pytest.raises(RunStopped, match=r"lora: .*the loss is nan at step \d+; lower tune\.learning_rate"):
+        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch(), process)
 
 
-def test_a_training_without_enough_memory_says_what_to_lower(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-    from transformers import Trainer
-
-    def full(*_: Any, **__: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Trainer, "training_step", full)
-    plan = plan_of(write(folder, {"name": "lora", "tune": {}}))
-    with pytest.raises(RunStopped, match=r"doesn't fit in this machine's memory; lower tune\.batch_size \(4\)"):
-        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch())
+def test_a_training_that_changes_nothing_is_no_tuned_model(folder: Path, process: TrainingProcess) -> None:
+    plan = plan_of(write(folder, {"name": "lora", "tune": {"learning_rate": 1e-30, "epochs": 1}}))
+    with pytest.raises(RunStopped, match=r"changed nothing: .* raise tune\.learning_rate"):
+        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch(), process)
+    assert not any((folder / "home" / "adapters").glob("[!.]*"))
 
 
-def test_a_training_killed_before_its_marker_leaves_no_adapter(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = write(folder, {"name": "lora", "tune": {"epochs": 1}})
-    # Killed where it is worst: the weights are written, the marker isn't.
-    program = (
-        "import os, sys, ftvp_core.training.lora as lora; lora.version = lambda _: os.kill(os.getpid(), 9);"
-        "from ftvp_core.__main__ import main; main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", program, "train", str(file), "--candidate", "lora"]
-    killed = subprocess.run(command, check=False, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    adapters = folder / "home" / "adapters"
-    [partial] = adapters.glob(".*.partial")
-    assert (partial / "adapter_model.safetensors").exists()
-    assert not [path for path in adapters.iterdir() if not path.name.startswith(".")]
-
-    assert main(["train", str(file), "--candidate", "lora"]) == 0
-    printed = Path(capsys.readouterr().out.strip())
-    assert printed.parent == adapters and (printed / MARKER).exists()
-    assert not list(adapters.glob(".*.partial"))
-
-
-def test_rows_that_would_be_cut_are_refused(folder: Path) -> None:
+def test_rows_that_would_be_cut_are_refused(folder: Path, process: TrainingProcess) -> None:
     plan = plan_of(write(folder, {"name": "lora", "tune": {"max_length": 30}}))
     said = r"longer than tune\.max_length of 30 tokens \(rows .*; the longest has 3\d\); raise tune\.max_length to 3\d"
     with pytest.raises(UserError, match=said):
-        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch())
+        make_adapter(plan, 0, nothing_looked_up, folder, lambda _: None, Watch(), process)
     base = Base(folder / "tiny")
     with pytest.raises(UserError, match="1 of 1 training rows are longer than the model's context of 256 tokens"):
         labelled(base, [Row("1", (Message("user", "x" * 300),), "y")], 2048, "candidate lora")

@@ -1,0 +1,72 @@
+"""What a training would take: asked for by a page, measured by a worker's dry run, and nothing is left of it."""
+
+from pathlib import Path
+
+import pytest
+
+from ftvp_core.drafts import keep_upload, new_draft
+from ftvp_core.jobs.enqueue import plan_draft
+from ftvp_core.jobs.measure import ask_all, expected, measure_next
+from ftvp_core.runs.plan import Plan
+from ftvp_core.store.measurements import withdraw
+from ftvp_core.store.opening import open_store
+from ftvp_core.store.store import Store
+from tests.tiny_model import make_model
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return open_store()
+
+
+def plan_of(store: Store, folder: Path, **tune: object) -> Plan:
+    def rows(name: str) -> str:
+        text = "".join(f"the {name} row of number {n},answer {n % 3}\n" for n in range(40))
+        return str(keep_upload(f"{name}.csv", f"question,answer\n{text}".encode()))
+
+    keys = {
+        "eval_set": {"path": rows("eval")},
+        "train_set": {"path": rows("train")},
+        "prices": {"machine_hour": 3600},
+        "candidates": [{"name": "lora", "model": f"local/{folder}/tiny", "tune": {"validation": 0.25, **tune}}],
+    }
+    new_draft(store, keys)
+    return plan_draft(keys)
+
+
+def test_a_dry_run_says_time_memory_rows_and_cost(store: Store, tmp_path: Path) -> None:
+    make_model(tmp_path / "tiny")
+    plan = plan_of(store, tmp_path)
+    assert not measure_next(store)
+    ask_all(store, plan)
+    assert expected(store, plan)[0].is_asked
+    assert measure_next(store)
+    [found] = expected(store, plan)
+    assert found.seconds is not None and 0 < found.seconds < 120
+    assert found.cost_usd is not None and float(found.cost_usd) == pytest.approx(found.seconds)  # a dollar a second
+    assert found.memory_bytes is not None and 100e6 < found.memory_bytes < 8e9
+    assert (found.device, found.is_asked, found.error) == ("cpu", False, None)
+    assert found.rows is not None and found.validation_rows is not None
+    assert found.rows + found.validation_rows == 40 and found.validation_rows > 0
+    assert not [path for path in (tmp_path / "home" / "adapters").iterdir() if not path.name.startswith(".")]
+    # Another learning rate is another training; the same one is asked for once.
+    assert expected(store, plan_of(store, tmp_path, learning_rate=1e-3))[0].seconds is None
+    ask_all(store, plan)
+    assert not measure_next(store)
+
+
+def test_what_can_t_be_measured_says_why_and_can_be_asked_again(store: Store, tmp_path: Path) -> None:
+    make_model(tmp_path / "tiny")
+    plan = plan_of(store, tmp_path)
+    ask_all(store, plan)
+    for file in (tmp_path / "tiny").iterdir():
+        file.unlink()
+    assert measure_next(store)
+    [failed] = expected(store, plan)
+    assert failed.error is not None and "has no config.json" in failed.error and "\n" not in failed.error
+    ask_all(store, plan)
+    assert expected(store, plan)[0].is_asked
+    withdraw(store, failed.key)
+    assert not measure_next(store)

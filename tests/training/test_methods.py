@@ -1,0 +1,145 @@
+"""QLoRA and full tuning answer what they learned, and what the trainer does with rows is what is said of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftvp_core.__main__ import main
+from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.models.local import Base
+from ftvp_core.spec import TuneSpec
+from ftvp_core.store.opening import open_store
+from ftvp_core.training.loop import Course, Settings, make_trainer, run
+from ftvp_core.training.methods import load, restore, trainable
+from ftvp_core.training.rows import Feature, labelled, training_rows
+from tests.tiny_model import make_model
+from tests.training.conftest import TUNE, nothing_looked_up, plan_of, write
+
+
+class Silent:
+    def emit(self, **_: Any) -> None:
+        """Nobody watches."""
+
+    def hold(self) -> float:
+        return 0.0
+
+
+def test_qlora_and_full_tuning_learn_and_the_base_does_not_answer_for_them(folder: Path) -> None:
+    file = write(
+        folder,
+        {"name": "base"},
+        {"name": "qlora", "tune": {"method": "qlora"}},
+        {"name": "full", "tune": {"method": "full", "learning_rate": 2e-3}},
+        {"name": "again"},
+    )
+    assert main(["run", str(file), "--json", str(folder / "report.json")]) == 0
+    report = json.loads((folder / "report.json").read_text())
+    base, qlora, full, again = (one["accuracy"] for one in report["candidates"])
+    assert base == again == 0
+    assert qlora >= 0.9 and full >= 0.95
+    whole = Path(open_store().tunings(report["run_id"])[2].adapter)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "ftvp.json"} <= {one.name for one in whole.iterdir()}
+    assert (whole / "config.json").read_bytes() == (folder / "tiny" / "config.json").read_bytes()
+    assert not [one for one in whole.iterdir() if one.suffix in {".bin", ".pt", ".pth"}]
+    given = write(folder, {"name": "given", "model": f"local/{whole}"})
+    assert main(["run", str(given), "--json", str(folder / "report.json")]) == 0
+    assert json.loads((folder / "report.json").read_text())["candidates"][0]["accuracy"] == full
+
+
+def features_of(folder: Path, **tune: Any) -> tuple[Base, list[Feature], TuneSpec]:
+    spec = TuneSpec(**(TUNE | {"epochs": 1} | tune))
+    plan = plan_of(write(folder, {"name": "lora", "tune": {}}))
+    base = load(folder / "tiny", spec, "candidate lora", {})
+    return base, labelled(base, training_rows(plan, 0, nothing_looked_up), 64, "candidate lora"), spec
+
+
+def losses(base: Base, features: list[Feature], tune: TuneSpec, at: Path) -> list[float]:
+    settings = Settings(tune, at, "candidate lora", on_gpu=False)
+    model = trainable(base, tune, "candidate lora")
+    trainer, course = make_trainer(model, base, features, [], settings), Course()
+    run(trainer, course, Silent(), settings)
+    restore(base, model)
+    return [loss for _, loss in course.log]
+
+
+def test_rows_laid_end_to_end_are_learned_as_if_each_were_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle is a padded batch, which TRL makes where the model can't tell the rows apart."""
+    base, features, tune = features_of(folder)
+    together = losses(base, features, tune, folder / "together")
+    monkeypatch.setattr("ftvp_core.training.loop._reads_apart", lambda *_: False)
+    assert losses(base, features, tune, folder / "padded") == pytest.approx(together, rel=1e-4)
+
+
+def test_packing_takes_every_token_and_fewer_steps(folder: Path) -> None:
+    base, features, tune = features_of(folder, packing=True, max_length=256, batch_size=1)
+    settings = Settings(tune, folder / "packed", "candidate lora", on_gpu=False)
+    trainer = make_trainer(trainable(base, tune, "candidate lora"), base, features, [], settings)
+    packed = trainer.train_dataset
+    assert sorted(token for row in packed for token in row["input_ids"]) == sorted(
+        token for feature in features for token in feature["input_ids"]
+    )
+    assert len(packed) < len(features) / 4
+    assert all(len(row["input_ids"]) <= 256 for row in packed)
+
+
+def test_a_model_that_mixes_rows_up_is_given_padded_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that ignores positions reads the second row with the first before it."""
+    base, features, tune = features_of(folder)
+    forward = type(base.model).forward
+
+    def without_positions(self: Any, *rest: Any, **keys: Any) -> Any:
+        keys.pop("position_ids", None)
+        return forward(
+            self, *rest, **{key: keys[key] for key in keys if not key.startswith(("cu_seq", "max_l", "seq"))}
+        )
+
+    settings = Settings(tune, folder / "any", "candidate lora", on_gpu=False)
+    assert make_trainer(trainable(base, tune, "x"), base, features, [], settings).padding_free
+    base, features, tune = features_of(folder)
+    monkeypatch.setattr(type(base.model), "forward", without_positions)
+    assert not make_trainer(trainable(base, tune, "x"), base, features, [], settings).padding_free
+
+
+@pytest.mark.parametrize(
+    ("tune", "said"),
+    [
+        ({}, r"lower tune\.batch_size \(4\)"),
+        ({"batch_size": 1}, r"set tune\.gradient_checkpointing: true"),
+        ({"batch_size": 1, "gradient_checkpointing": True}, r"set tune\.method: qlora"),
+    ],
+)
+def test_a_training_without_enough_memory_says_what_to_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tune: dict[str, Any], said: str
+) -> None:
+    import torch
+    from transformers import Trainer
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    base, features, spec = features_of(folder, **tune)
+    monkeypatch.setattr(Trainer, "training_step", full)
+    with pytest.raises(RunStopped, match=f"candidate lora: training doesn't fit in this machine's memory; {said}"):
+        losses(base, features, spec, folder / "full")
+
+
+def test_an_adapter_on_the_head_is_refused_with_its_key(folder: Path) -> None:
+    base, features, tune = features_of(folder, target_modules=["lm_head"])
+    with pytest.raises(UserError, match=r"tune\.target_modules: an adapter on lm_head can't be trained"):
+        losses(base, features, tune, folder / "head")
+
+
+def test_learned_positions_are_each_row_s_own(tmp_path: Path) -> None:
+    """GPT-2's positions are embeddings: a row that lies behind others still begins at the first."""
+    base = Base(make_model(tmp_path / "gpt2", kind="gpt2"), "cpu")
+    rows = [{"input_ids": [3, *range(10, 10 + n)], "labels": [-100, *range(10, 10 + n)]} for n in (20, 24, 28, 32)]
+    settings = Settings(TuneSpec(), tmp_path / "out", "x", on_gpu=False)
+    assert make_trainer(trainable(base, TuneSpec(), "x"), base, rows, [], settings).padding_free
+
+
+def test_each_method_has_a_learning_rate_of_its_own() -> None:
+    lora, full = TuneSpec(), TuneSpec(method="full")
+    assert lora.rate == 10 * full.rate
+    assert TuneSpec(method="full", learning_rate=1e-3).rate == 1e-3
