@@ -67,7 +67,7 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
                 opened = opening.all()
                 watch.begin("answering", pauses=True)
                 ended = calls.run(Runner(plan, opened, store, row, watch, calls).run(opening.able))
-                return _without(opening.untaught.values(), ended, store, run_id)
+                return _without(opening.untaught.values(), ended)
             finally:
                 calls.run(searching.close())
     except KeyboardInterrupt:
@@ -84,12 +84,13 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
     return Ended("partial" if store.finished(run_id) else "failed", cause)
 
 
-def _without(causes: Iterable[str], ended: Ended, store: Store, run_id: str) -> Ended:
+def _without(causes: Iterable[str], ended: Ended) -> Ended:
     """The end of a run that went on without some students."""
-    said = [*dict.fromkeys(causes), *([ended.cause] if ended.cause else [])]
+    said = [*dict.fromkeys(causes)]
     if ended.state == "cancelled" or not said:
         return ended
-    return Ended("partial" if store.finished(run_id) else "failed", "; ".join(said), ended.lag_s)
+    state = "partial" if ended.state == "done" else ended.state
+    return Ended(state, "; ".join([*said, *([ended.cause] if ended.cause else [])]), ended.lag_s)
 
 
 class Opening:
