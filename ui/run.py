@@ -56,12 +56,13 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     amount = (
         f", at most {figures.dollars(min(most.most_usd, plan.limit_usd or most.most_usd))}" if most.most_usd else ""
     )
-    compared, beside = (sum(arm.is_side is side for arm in plan.arms) for side in (False, True))
+    compared = sum(not arm.is_side for arm in plan.arms)
     label = f"Run {most.calls:,} calls{amount}" if most.calls else f"Run {compared} candidates on {rows:,} rows"
-    if beside and plan.sources.forgetting_set is not None:
-        asked = len(plan.sources.forgetting_set.examples)
+    beside, asked = len(plan.spec.side_arms()), plan.sources.forgetting_set
+    if beside and asked is not None:
         st.caption(
-            f"Beside them {beside} are asked the {asked:,} rows of the forgetting set: the tuned ones and their bases."
+            f"Beside them {beside} are asked the {len(asked.examples):,} rows of the forgetting set: the tuned ones and"
+            " their bases."
         )
     if st.button(label, type="primary"):
         run_id = enqueue(store, draft_id, plan)

@@ -237,6 +237,50 @@ def test_a_tuned_teacher_is_tuned_before_its_student(folder: Path, run: Run, ser
     assert one["labels"]["cost_usd"] > 0
 
 
+def test_what_a_teacher_and_its_student_forget_is_asked_beside_the_labels(
+    folder: Path, run: Run, server: Served
+) -> None:
+    (folder / "other.csv").write_text("input,answer\n" + "".join(f"other {n}?,no\n" for n in range(5)), "utf-8")
+    whole = TUNE | {"teacher": None, "method": "full", "epochs": 30, "learning_rate": 2e-3}
+    ended = {"sampling": {"max_tokens": 6}}
+    wholly = {"name": "teacher", **LOCAL, **ended, "tune": whole}
+    taught = {"name": "student", **LOCAL, **ended, "tune": TUNE | {"keep": "all", "validation": 0.25}}
+    status, report = run(
+        server.url, taught, wholly, {"name": "before", **LOCAL, **ended}, forgetting_set={"path": "other.csv"}
+    )
+    assert status == 0
+    store = open_store()
+    (row,) = store.runs()
+    now = run_progress(store, row.id)
+    assert [(arm.name, arm.done, arm.is_labels) for arm in now.arms[3:]] == [
+        ("student [forgetting]", 5, False),
+        ("teacher [forgetting]", 5, False),
+        ("student [forgetting, before]", 5, False),
+        ("teacher labels for student", ROWS, True),
+    ]
+    (one,) = report["distillations"]
+    assert (one["before"], one["rows"], one["labels"]["attempts"]) == ("before", ROWS, ROWS)
+    assert now.trainings["student"].validation_rows == one["kept"] // 4, "held out of what the teacher answered well"
+    assert [(each["candidate"], each["base"], each["forgetting"]["n"]) for each in report["tunes"]] == [
+        ("student", "before", 5),
+        ("teacher", "before", 5),
+    ]
+
+
+def test_a_student_that_is_not_taught_is_not_asked_what_it_forgot(folder: Path, run: Run, server: Served) -> None:
+    (folder / "other.csv").write_text("input,answer\n" + "".join(f"other {n}?,no\n" for n in range(5)), "utf-8")
+    none_right = {"graders": [{"regex": "never"}], "forgetting_set": {"path": "other.csv"}}
+    status, report = run(server.url, student(examples=12), teacher(), **none_right)
+    assert (status, report["state"], report["tunes"][0]["forgetting"]) == (2, "partial", None)
+    store = open_store()
+    (row,) = store.runs()
+    done = {arm.name: arm.done for arm in run_progress(store, row.id).arms}
+    assert done == {
+        "student": 0, "teacher": 12, "student [forgetting]": 0, "student [forgetting, before]": 5,
+        "teacher labels for student": 12,
+    }  # fmt: skip
+
+
 def _read(folder: Path) -> Any:
     spec = load(folder / "c.yaml")
     return spec, read_sources(spec, folder)

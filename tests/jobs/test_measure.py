@@ -1,6 +1,7 @@
 """What a training would take: asked for by a page, measured by a worker's dry run, and nothing is left of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,17 +22,20 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return open_store()
 
 
-def plan_of(store: Store, folder: Path, **tune: object) -> Plan:
+def plan_of(store: Store, folder: Path, *, with_student: bool = False, **tune: object) -> Plan:
     def rows(name: str) -> str:
         text = "".join(f"the {name} row of number {n},answer {n % 3}\n" for n in range(40))
         return str(keep_upload(f"{name}.csv", f"question,answer\n{text}".encode()))
 
-    keys = {
+    keys: dict[str, Any] = {
         "eval_set": {"path": rows("eval")},
         "train_set": {"path": rows("train")},
         "prices": {"machine_hour": 3600},
         "candidates": [{"name": "lora", "model": f"local/{folder}/tiny", "tune": {"validation": 0.25, **tune}}],
     }
+    if with_student:
+        student = {"name": "student", "model": f"local/{folder}/tiny", "tune": {"teacher": "lora"}}
+        keys = {**keys, "candidates": [*keys["candidates"], student], "forgetting_set": keys["eval_set"]}
     new_draft(store, keys)
     return plan_draft(keys)
 
@@ -70,3 +74,14 @@ def test_what_can_t_be_measured_says_why_and_can_be_asked_again(store: Store, tm
     assert expected(store, plan)[0].is_asked
     withdraw(store, failed.key)
     assert not measure_next(store)
+
+
+def test_a_student_is_measured_when_its_teacher_has_answered(store: Store, tmp_path: Path) -> None:
+    make_model(tmp_path / "tiny")
+    plan = plan_of(store, tmp_path, with_student=True)
+    teacher, student = expected(store, plan)
+    assert (teacher.name, teacher.is_later, student.name, student.is_later) == ("lora", False, "student", True)
+    ask_all(store, plan)
+    assert [one.is_asked for one in expected(store, plan)] == [True, False], "and what is asked beside isn't trained"
+    assert measure_next(store) and not measure_next(store)
+    assert expected(store, plan)[0].seconds is not None, expected(store, plan)[0].error
