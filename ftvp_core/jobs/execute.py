@@ -12,7 +12,7 @@ from ftvp_core.candidates.lookup import IndexOf, Lookup, open_label_lookup, open
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.candidates.remote import RemoteOf
 from ftvp_core.candidates.reranking import Reranked, open_cross_encoder
-from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed
+from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed, UserError
 from ftvp_core.jobs.labelling import Labelling, Untaught, teachers_first
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
@@ -22,7 +22,7 @@ from ftvp_core.runs.plan import Plan, floor_rows, stored_plan
 from ftvp_core.runs.runner import Ended, Runner
 from ftvp_core.runs.searching import Searching
 from ftvp_core.runs.underway import Opened
-from ftvp_core.spec import RetrievalSpec
+from ftvp_core.spec import RetrievalSpec, is_remote
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.training.process import TrainingProcess, Watched
@@ -109,7 +109,6 @@ class Opening:
         self._adapters: dict[int, Path] = {}
         self._searching = searching
         self._index_of = index_of(watch, self._folder, searching.embedder)
-        self._cross_encoder = cache(partial(open_cross_encoder, folder=self._folder))
         self.untaught: dict[int, str] = {}
 
     @property
@@ -157,13 +156,11 @@ class Opening:
         return refuse
 
     def _ranked_index(self, at: int, texts: Sequence[str], retrieval: RetrievalSpec) -> Index:
-        """The index of an arm, with its re-ranking."""
-        index = self._index_of(texts, retrieval)
-        if retrieval.rerank is None:
-            return index
-        if self._plan.arms[at].reranks:
-            return Reranked(index, texts, partial(self._searching.rank, at))
-        return Reranked(index, texts, self._cross_encoder(retrieval.rerank).rank)
+        """The index of an arm; its re-ranking by a server goes through the ledger."""
+        if not self._plan.arms[at].reranks:
+            return self._index_of(texts, retrieval)
+        searched = self._index_of(texts, retrieval.model_copy(update={"rerank": None}))
+        return Reranked(searched, texts, partial(self._searching.rank, at))
 
     def _kept(self, at: int) -> Path | None:
         """The adapter that a student has in this run already: labels that come later don't change who answers."""
@@ -228,6 +225,7 @@ def index_of(watch: Watched, folder: Path, remote_of: RemoteOf | None = None) ->
     `folder` is the comparison file's: an embedder's path is relative to it.
     """
     opened: dict[tuple[tuple[str, ...], str, str], Index] = {}
+    cross_encoder = cache(partial(open_cross_encoder, folder=folder))
 
     def progress(done: int, total: int) -> None:
         watch.progress(done, total)
@@ -242,6 +240,11 @@ def index_of(watch: Watched, folder: Path, remote_of: RemoteOf | None = None) ->
         key = (tuple(texts), retrieval.mode, retrieval.embedder)
         if key not in opened:
             opened[key] = open_index(texts, retrieval, home() / "chroma", folder, progress, remote_of)
-        return opened[key]
+        if retrieval.rerank is None:
+            return opened[key]
+        if is_remote(retrieval.rerank):
+            where = f"retrieval.rerank {retrieval.rerank}"
+            raise UserError(where, "a server's re-ranking is accounted for by a run", "use the command run")
+        return Reranked(opened[key], texts, cross_encoder(retrieval.rerank).rank)
 
     return index
