@@ -42,10 +42,10 @@ def json_mode(modes: Mapping[JsonMode, int]) -> str:
 def points(value: float | None, interval: Interval | None = None) -> str:
     if value is None:
         return UNKNOWN
-    said = f"{100 * value:+.0f}".replace("-", "−")
+    said = f"{round(100 * value):+d}".replace("-", "−")  # whole numbers have no −0
     if interval is None:
         return said
-    low, high = (f"{100 * bound:.0f}".replace("-", "−") for bound in (interval.low, interval.high))
+    low, high = (f"{round(100 * bound)}".replace("-", "−") for bound in (interval.low, interval.high))
     return f"{said} ({low} to {high})"
 
 
