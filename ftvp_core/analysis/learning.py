@@ -50,12 +50,14 @@ def fit_learning_curve(sizes: Sequence[Trained], clusters: Ints, seed: int = 0) 
     low, high = np.quantile(_at(drawn, grid), [0.025, 0.975], axis=0)
     more, more_low, more_high = _rows_for_step(fitted, drawn, float(n[-1]), far)
     gain = _at(drawn, np.array([2 * n[-1]]))[:, 0] - _at(drawn, n[-1:])[:, 0]
-    flat = float(np.quantile(gain, 0.975)) < STEP
     a, b, c = (float(each[0]) for each in fitted)
     missed = np.abs(accuracy - _at(fitted, n)[0])
     unexplained = missed[missed > Z / np.sqrt(weights)]
+    fits = not len(unexplained)  # a leap, or luck of single trainings, is no power law: nothing follows from one
+    flat = fits and float(np.quantile(gain, 0.975)) < STEP
+    rises = fits and more is not None and more_high is not None
     return LearningFit(
-        verdict="flattened" if flat else "rises" if more is not None and more_high is not None else "not decided",
+        verdict="flattened" if flat else "rises" if rises else "not decided",
         trainings=min(len(one.grades) for one in kept),
         a=a,
         b=b,

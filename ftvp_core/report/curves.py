@@ -20,6 +20,11 @@ def _more_rows(curve: Curve, fit: LearningFit) -> str:
     name, most = curve.candidate, figures.count(max(point.value for point in curve.points))
     if fit.verdict == "too few points":
         return f"{name}: too few points to tell whether more rows would help; four numbers of rows are needed."
+    if fit.off is not None:
+        return (
+            f"{name}: whether more rows would help isn't decided. The sizes lie up to {100 * fit.off:.0f} points off the"
+            f" best power law: the curve leaps, or single trainings were lucky; try more sizes, and several seeds."
+        )
     gain = fit.gain_of_twice
     assert gain is not None
     twice = f"twice as many rows bring {figures.ends(gain)} points"
@@ -38,10 +43,7 @@ def _more_rows(curve: Curve, fit: LearningFit) -> str:
 
 def _alone(fit: LearningFit) -> str:
     """What the interval doesn't hold."""
-    alone = "" if fit.trainings > 1 else " One training a size: how trainings differ isn't in the interval."
-    if fit.off is None:
-        return alone
-    return f"{alone} The sizes lie up to {100 * fit.off:.0f} points off the fitted curve: take it as a rough guide."
+    return "" if fit.trainings > 1 else " One training a size: how trainings differ isn't in the interval."
 
 
 def _floor(curve: Curve, beside: list[BesideFloor]) -> str:
