@@ -37,7 +37,7 @@ def main() -> None:
     values = [*(n * LABELS for n in ROWS_A_LABEL), rows]
     seeds = list(range(asked.seeds))
     svm = {"name": "linear SVM", "floor": "tfidf-svm"}
-    tune = {"learning_rate": 2e-3, "rank": 32, "alpha": 64, "dropout": 0.0, "epochs": 1}
+    tune = {"learning_rate": 1e-3, "rank": 32, "alpha": 64, "dropout": 0.0, "epochs": 1}
     lora = {
         "name": "LoRA",
         "model": "local/demo",
