@@ -21,7 +21,7 @@ from ftvp_core.types import MOST_USD
 if TYPE_CHECKING:  # imported where they are used: the command line starts in a fraction of a second
     from tqdm import tqdm
 
-    from ftvp_core.runs.plan import Plan
+    from ftvp_core.runs.arms import Plan
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
     from ftvp_core.training.tuned import Tuning
@@ -154,7 +154,8 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str) -> int:
 
 def _new_run(file: Path, limit_usd: Decimal | None) -> tuple["Store", str]:
     """A stored run of a comparison file, announced. Its plan, with all its rows, is in memory no longer than here."""
-    from ftvp_core.runs.plan import make_plan, new_run, read_sources
+    from ftvp_core.runs.plan import make_plan, read_sources
+    from ftvp_core.runs.stored import new_run
     from ftvp_core.spec import load
     from ftvp_core.store.opening import open_store
     from ftvp_core.versions import versions
@@ -174,7 +175,8 @@ def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
     """
     from dataclasses import replace
 
-    from ftvp_core.runs.plan import check_unchanged, read_sources, stored_plan
+    from ftvp_core.runs.plan import read_sources
+    from ftvp_core.runs.stored import check_unchanged, stored_plan
     from ftvp_core.spec import load
 
     run = store.run(options.resume)
@@ -278,7 +280,7 @@ def _check(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from ftvp_core.jobs.train import train
     from ftvp_core.report import figures
-    from ftvp_core.runs.plan import few_rows
+    from ftvp_core.runs.learned_rows import few_rows
     from ftvp_core.training.tuned import cost_usd
 
     with _progress_bar(" steps") as bar:
@@ -316,7 +318,8 @@ def _worker(options: argparse.Namespace) -> int:
 def _announce(run_id: str, plan: "Plan") -> None:
     """The run's id and what is about to be sent, on standard error before it is."""
     from ftvp_core.report.figures import count, dollars
-    from ftvp_core.runs.plan import estimate, few_rows
+    from ftvp_core.runs.estimate import estimate
+    from ftvp_core.runs.learned_rows import few_rows
 
     said = f"run {run_id} {plan.spec.name!r}"
     if any(arm.is_remote for arm in plan.arms):

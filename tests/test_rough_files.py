@@ -13,7 +13,7 @@ from ftvp_core.data.rows import read_table
 from ftvp_core.errors import UserError
 from ftvp_core.grading import build
 from ftvp_core.models.recorded import read_recorded
-from ftvp_core.runs.plan import api_key
+from ftvp_core.runs.providers import api_key
 from ftvp_core.spec import EvalSetSpec, ProviderSpec, parse
 from ftvp_core.store.opening import open_store
 from ftvp_core.types import Example, ExampleSet

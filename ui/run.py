@@ -11,7 +11,8 @@ from ftvp_core.jobs.enqueue import enqueue
 from ftvp_core.jobs.measure import expected
 from ftvp_core.jobs.progress import ArmProgress, RunProgress, run_progress
 from ftvp_core.report import figures
-from ftvp_core.runs.plan import Plan, estimate
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.estimate import estimate
 from ftvp_core.store.store import Store
 from ui import address, training
 from ui.words import plain

@@ -9,7 +9,8 @@ import streamlit as st
 from ftvp_core.jobs.measure import Expected, ask_all, expected
 from ftvp_core.jobs.progress import Training
 from ftvp_core.report import figures
-from ftvp_core.runs.plan import Plan, few_rows
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.learned_rows import few_rows
 from ftvp_core.store.measurements import withdraw
 from ftvp_core.store.store import Store
 from ui.charts import HUES, Chart

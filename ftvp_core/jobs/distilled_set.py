@@ -10,7 +10,9 @@ from ftvp_core.candidates.prompt import renderer
 from ftvp_core.data.examples import from_json
 from ftvp_core.errors import UserError
 from ftvp_core.jobs.execute import index_of
-from ftvp_core.runs.plan import Arm, Plan, Sources, rows_to_label, stored_knowledge, tuning_rows
+from ftvp_core.runs.arms import Arm, Plan, Sources
+from ftvp_core.runs.learned_rows import rows_to_label, tuning_rows
+from ftvp_core.runs.stored import stored_knowledge
 from ftvp_core.spec import Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.training.distil import learned

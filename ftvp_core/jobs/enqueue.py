@@ -5,7 +5,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from ftvp_core.drafts import Keys, draft_keys, read_knowledge_upload, read_upload, to_spec, to_text
-from ftvp_core.runs.plan import Plan, make_plan, new_run, read_sources
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.plan import make_plan, read_sources
+from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store

@@ -17,10 +17,12 @@ from ftvp_core.jobs.labelling import Labelling, Untaught, teachers_first
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.calls import Calls
-from ftvp_core.runs.plan import Plan, floor_rows, stored_plan
+from ftvp_core.runs.learned_rows import floor_rows
 from ftvp_core.runs.runner import Ended, Runner
 from ftvp_core.runs.searching import Searching
+from ftvp_core.runs.stored import stored_plan
 from ftvp_core.runs.underway import Opened
 from ftvp_core.spec import RetrievalSpec, is_remote
 from ftvp_core.store.opening import home

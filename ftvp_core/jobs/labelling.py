@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.watch import Watch
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.calls import Calls
-from ftvp_core.runs.plan import Plan, tuning_rows
+from ftvp_core.runs.learned_rows import tuning_rows
 from ftvp_core.runs.runner import Runner
 from ftvp_core.runs.underway import Opened
 from ftvp_core.store.store import Store

@@ -11,7 +11,8 @@ from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.drafts import read_knowledge_upload, read_upload
 from ftvp_core.errors import FtvpError
 from ftvp_core.jobs.execute import index_of
-from ftvp_core.runs.plan import Plan, make_plan, read_sources
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.spec import Spec, dump, parse
 from ftvp_core.store.measurements import ask, measurement, settle, take
 from ftvp_core.store.opening import home

@@ -7,7 +7,8 @@ from pathlib import Path
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.errors import UserError
 from ftvp_core.jobs.execute import index_of
-from ftvp_core.runs.plan import Plan, make_plan, read_sources
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.spec import load
 from ftvp_core.training.tuned import Tuning, make_adapter
 

@@ -1,17 +1,19 @@
 """Work made ready to be sent to a server: rendered, and without what the cache has already."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
+from ftvp_core.candidates.prompt import as_json
+from ftvp_core.runs.arms import Arm, Plan
 from ftvp_core.runs.json_modes import JsonModes
-from ftvp_core.runs.plan import Arm, Plan, cache_key
 from ftvp_core.runs.result_rows import answered, unsearched
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import Window, Work
 from ftvp_core.store.ledger import ResultRow, Unit
-from ftvp_core.types import Answer, Usage
+from ftvp_core.types import Answer, Request, Usage
 
 
 def keyed(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -> list[Work]:
@@ -48,6 +50,28 @@ def window(
 def mode_key(arm: Arm, identity: str) -> str:
     """Of a server's model and a schema: how it is asked for JSON is decided once for each."""
     return f"{identity} {arm.schema.text if arm.schema else ''}"
+
+
+def cache_key(identity: str, request: Request, repeat: int, asked: str | None = None) -> str:
+    """What makes two requests the same question: model, rendered messages, parameters, repeat.
+
+    `asked`: how a schema was asked for, natively or in the prompt.
+    """
+    import hashlib
+
+    parameters = {
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": request.stop,
+        "stream": request.stream,
+        "output_schema": request.output_schema,
+        "repeat": repeat,
+        **({} if asked is None else {"json_mode": asked}),
+    }
+    content = json.dumps([identity, as_json(request.messages), parameters], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _keys(plan: Plan, work: Work, identities: Mapping[int, str], modes: JsonModes | None = None) -> list[str]:

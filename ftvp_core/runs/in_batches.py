@@ -26,9 +26,10 @@ from ftvp_core.models.openai_batches import (
     request_line,
 )
 from ftvp_core.pricing.prices import reserve
+from ftvp_core.runs.arms import Arm
 from ftvp_core.runs.cached import keyed, window
 from ftvp_core.runs.patient import Patient
-from ftvp_core.runs.plan import Arm, api_key, provider_of
+from ftvp_core.runs.providers import api_key, provider_of
 from ftvp_core.runs.result_rows import answered, failed, failed_outcome
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Work

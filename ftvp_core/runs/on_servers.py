@@ -9,10 +9,10 @@ from ftvp_core.candidates.prompt import sent_text
 from ftvp_core.errors import CallFailed, SchemaRefused
 from ftvp_core.models import RemoteModel
 from ftvp_core.pricing.prices import reserve
-from ftvp_core.runs.cached import mode_key, window
+from ftvp_core.runs.cached import cache_key, mode_key, window
 from ftvp_core.runs.calls import Settled
 from ftvp_core.runs.json_modes import JsonModes, Replied, Reply, asked_by
-from ftvp_core.runs.plan import cache_key, open_remote
+from ftvp_core.runs.providers import open_remote
 from ftvp_core.runs.result_rows import answered, failed
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Feed, Window, Work

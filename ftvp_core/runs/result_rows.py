@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.pricing.prices import Pricer
-from ftvp_core.runs.plan import Plan
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow
 from ftvp_core.types import Answer, JsonMode, Passage, Usage

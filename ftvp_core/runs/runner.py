@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ftvp_core.errors import LeaseLost, RunStopped, StoreFailed
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.calls import Calls
 from ftvp_core.runs.in_batches import InBatches
 from ftvp_core.runs.on_machine import run_on_machine
 from ftvp_core.runs.on_servers import OnServers
-from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.underway import Opened, Underway, Watching
 from ftvp_core.store.store import RunRow, Store
 

@@ -15,8 +15,9 @@ from ftvp_core.candidates.remote import Embedded, RemoteEmbedder
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.searching import Numbers, SearchServer
 from ftvp_core.pricing.prices import Pricer
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.calls import Calls, Settled
-from ftvp_core.runs.plan import Plan, api_key, provider_named
+from ftvp_core.runs.providers import api_key, provider_named
 from ftvp_core.runs.searches import Search
 from ftvp_core.store.ledger import NONE, Outcome, Purpose, Unit
 from ftvp_core.types import Example, Usage

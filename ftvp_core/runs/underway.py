@@ -9,9 +9,9 @@ from typing import Protocol
 from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.errors import CallFailed
 from ftvp_core.models import LocalModel
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.calls import Asking, Calls
 from ftvp_core.runs.ledger import Ledger
-from ftvp_core.runs.plan import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Outcome, Unit
 from ftvp_core.store.store import RunRow, Store

@@ -14,7 +14,7 @@ from sqlalchemy import Row
 
 from ftvp_core.errors import UserError
 from ftvp_core.grading.texts import normal
-from ftvp_core.runs.plan import FEWEST_TUNING_ROWS
+from ftvp_core.runs.learned_rows import FEWEST_TUNING_ROWS
 from ftvp_core.spec import Candidate, TuneSpec
 from ftvp_core.types import Example
 

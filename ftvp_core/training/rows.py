@@ -8,7 +8,8 @@ from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.data.splits import split
 from ftvp_core.errors import UserError
 from ftvp_core.models.local import BadPrompt, Base, answer_ids, prompt_ids
-from ftvp_core.runs.plan import Plan, tuning_rows
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.learned_rows import tuning_rows
 from ftvp_core.types import Given, Message
 
 #: The label of a token that no loss is taken on.

@@ -20,7 +20,7 @@ from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.models.local import base_folder, resolved
 from ftvp_core.pricing.prices import machine_cost
-from ftvp_core.runs.plan import Plan
+from ftvp_core.runs.arms import Plan
 from ftvp_core.spec import Prices, TuneSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store

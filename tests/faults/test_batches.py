@@ -17,7 +17,8 @@ from ftvp_core.report.load import load_report
 from ftvp_core.report.write import to_json
 from ftvp_core.runs import in_batches
 from ftvp_core.runs.cached import keyed
-from ftvp_core.runs.plan import make_plan, new_run, read_sources
+from ftvp_core.runs.plan import make_plan, read_sources
+from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
 from ftvp_core.store.opening import open_store
 from tests.fault_server import TOKENS_IN, TOKENS_OUT, Served, fault_server

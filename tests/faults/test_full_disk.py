@@ -12,7 +12,8 @@ from sqlalchemy import event
 
 from ftvp_core.errors import RunStopped
 from ftvp_core.jobs.execute import execute
-from ftvp_core.runs.plan import make_plan, new_run, read_sources
+from ftvp_core.runs.plan import make_plan, read_sources
+from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
 from ftvp_core.store.opening import open_store
 from ftvp_core.store.store import Store

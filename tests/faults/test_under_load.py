@@ -11,7 +11,9 @@ from ftvp_core.errors import UserError
 from ftvp_core.jobs.execute import execute
 from ftvp_core.report.load import load_report
 from ftvp_core.report.write import to_json
-from ftvp_core.runs.plan import estimate, make_plan, new_run, read_sources
+from ftvp_core.runs.estimate import estimate
+from ftvp_core.runs.plan import make_plan, read_sources
+from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
 from ftvp_core.store.opening import open_store
 from tests.fault_server import TOKENS_IN, TOKENS_OUT, fault_server

@@ -8,7 +8,7 @@ import pytest
 from ftvp_core.drafts import keep_upload, new_draft
 from ftvp_core.jobs.enqueue import plan_draft
 from ftvp_core.jobs.measure import ask_all, expected, measure_next
-from ftvp_core.runs.plan import Plan
+from ftvp_core.runs.arms import Plan
 from ftvp_core.store.measurements import withdraw
 from ftvp_core.store.opening import open_store
 from ftvp_core.store.store import Store

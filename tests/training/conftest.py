@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ftvp_core.runs.plan import Plan, make_plan, read_sources
+from ftvp_core.runs.arms import Plan
+from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.spec import load
 from ftvp_core.training.process import TrainingProcess
 from ftvp_core.types import Example, Given

@@ -20,7 +20,8 @@ from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
 from ftvp_core.report.share import open_shared, share
 from ftvp_core.report.write import to_json
-from ftvp_core.runs.plan import make_plan, read_sources, stored_plan
+from ftvp_core.runs.plan import make_plan, read_sources
+from ftvp_core.runs.stored import stored_plan
 from ftvp_core.spec import load, parse
 from ftvp_core.store import exports
 from ftvp_core.store.opening import open_store

@@ -1,0 +1,98 @@
+"""A plan in the store and out of it again, and whether its file is still the one it began with."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from ftvp_core.data.examples import from_json, to_json
+from ftvp_core.data.rows import Table
+from ftvp_core.errors import UserError
+from ftvp_core.runs.arms import Plan, Sources
+from ftvp_core.runs.plan import make_plan
+from ftvp_core.spec import Spec, dump, parse
+from ftvp_core.store.store import RunRow, Store
+from ftvp_core.types import ExampleSet, Knowledge, Passage
+
+
+def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
+    """Store the plan's data and a queued run; with a `request_key`, once, for a worker to take."""
+    recorded = {
+        name: store.keep("recorded", name, len(table.rows), json.dumps(asdict(table)))
+        for name, table in plan.sources.recorded.items()
+    }
+    train_set = plan.sources.train_set
+    return store.create_run(
+        name=plan.spec.name,
+        spec=dump(plan.spec),
+        folder=str(folder),
+        eval_set=_keep_examples(store, plan.sources.eval_set),
+        train_set=_keep_examples(store, train_set) if train_set else None,
+        forgetting_set=_keep_examples(store, plan.sources.forgetting_set) if plan.sources.forgetting_set else None,
+        knowledge=_keep_knowledge(store, plan.sources.knowledge) if plan.sources.knowledge else None,
+        recorded=recorded,
+        versions=versions,
+        limit_usd=plan.limit_usd,
+        request_key=request_key,
+        sides=[
+            {
+                "arm": at,
+                "name": plan.side_name(at),
+                "calls": arm.calls,
+                "labels": asdict(arm.labels) if arm.labels else None,
+            }
+            for at, arm in enumerate(plan.arms)
+            if arm.is_side
+        ],
+    )
+
+
+def stored_plan(store: Store, run: RunRow) -> Plan:
+    """The plan of a stored run, from the store alone."""
+    train_set = from_json(store.body(run.train_set)) if run.train_set else None
+    knowledge = stored_knowledge(store, run.knowledge) if run.knowledge else None
+    recorded = {name: _table(store.body(key)) for name, key in run.recorded.items()}
+    forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
+    sources = Sources(from_json(store.body(run.eval_set)), train_set, knowledge, recorded, forgetting_set)
+    return make_plan(parse(run.spec, f"run {run.id}"), sources, run.limit_usd)
+
+
+def stored_knowledge(store: Store, key: str) -> Knowledge:
+    keys = json.loads(store.body(key))
+    return Knowledge(keys["name"], keys["sha256"], tuple(Passage(**passage) for passage in keys["passages"]))
+
+
+def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> None:
+    """Raises UserError when the file, or data that it names, isn't what the run began with."""
+    stored = parse(run.spec, f"run {run.id}")
+    new = "start a new run for the changed file, or resume without a file"
+    if stored != spec:
+        before, after = stored.model_dump(), spec.model_dump()
+        keys = ", ".join(key for key in before if before[key] != after[key])
+        raise UserError(f"run {run.id}", f"the file has changed since it started ({keys})", new)
+    for kind, now, key in (
+        ("eval_set", sources.eval_set, run.eval_set),
+        ("train_set", sources.train_set, run.train_set),
+        ("forgetting_set", sources.forgetting_set, run.forgetting_set),
+    ):
+        if now is not None and key is not None and from_json(store.body(key)).sha256 != now.sha256:
+            raise UserError(f"run {run.id}", f"the data of {kind} has changed since it started", new)
+    if sources.knowledge and run.knowledge and _keep_knowledge(store, sources.knowledge) != run.knowledge:
+        raise UserError(f"run {run.id}", "the knowledge has changed since it started", new)
+    for name, table in sources.recorded.items():
+        if _table(store.body(run.recorded[name])).sha256 != table.sha256:
+            raise UserError(f"run {run.id}", f"the recorded answers of {name} have changed since it started", new)
+
+
+def _keep_examples(store: Store, examples: ExampleSet) -> str:
+    return store.keep("examples", examples.name, len(examples.examples), to_json(examples))
+
+
+def _keep_knowledge(store: Store, knowledge: Knowledge) -> str:
+    keys = {key: value for key, value in asdict(knowledge).items() if key != "empty"}
+    return store.keep("knowledge", knowledge.name, len(knowledge.passages), json.dumps(keys))
+
+
+def _table(body: str) -> Table:
+    keys = json.loads(body)
+    return Table(**{**keys, "columns": tuple(keys["columns"]), "rows": tuple(keys["rows"])})
