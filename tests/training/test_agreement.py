@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from ftvp_core.errors import UserError
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.spec import parse
+from ftvp_core.types import Given
 
 BASE = Path(__file__).parents[2] / "assets" / "demo" / "model"
 
@@ -21,7 +23,7 @@ def chats(system: str | None, kind: str) -> str:
     return "\n".join(row(n) for n in range(12)) + "\n"
 
 
-def planned(folder: Path, train: str | None, asked: str | None, prompt: dict[str, Any]) -> None:
+def planned(folder: Path, train: str | None, asked: str | None, prompt: dict[str, Any]) -> Plan:
     (folder / "train.jsonl").write_text(chats(train, "training"), encoding="utf-8")
     (folder / "eval.jsonl").write_text(chats(asked, "other"), encoding="utf-8")
     keys = {
@@ -30,7 +32,7 @@ def planned(folder: Path, train: str | None, asked: str | None, prompt: dict[str
         "candidates": [{"name": "lora", "model": f"local/{BASE}", "prompt": prompt, "tune": {}}],
     }
     spec = parse(json.dumps(keys), "file")
-    make_plan(spec, read_sources(spec, folder))
+    return make_plan(spec, read_sources(spec, folder))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,10 @@ def planned(folder: Path, train: str | None, asked: str | None, prompt: dict[str
     ],
 )
 def test_what_agrees_is_planned(tmp_path: Path, train: str | None, asked: str | None, prompt: dict[str, Any]) -> None:
-    planned(tmp_path, train, asked, prompt)
+    plan = planned(tmp_path, train, asked, prompt)
+    first = plan.arms[0].render(plan.arms[0].examples[0], Given()).messages[0]
+    system = prompt.get("system") or asked
+    assert (first.role, first.content) == (("system", system) if system else ("user", "the other question 0"))
 
 
 @pytest.mark.parametrize(
