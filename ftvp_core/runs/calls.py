@@ -123,9 +123,10 @@ class Calls:
         """One request: tried until it is answered, used up, or its provider or model is stopped.
 
         `most`: the most that a try can cost. What is `waiting` is committed with the next intent: one commit a call,
-        not two. The last outcome, too, is left there, or for the caller to settle where it is an answer. `given_up` is
-        told of the failure that used up the tries.
+        not two. The last failure, too, is left there where the caller gave it; an answer is for the caller to settle.
+        `given_up` is told of the failure that used up the tries.
         """
+        own = waiting is None
         waiting = Settled() if waiting is None else waiting
         last = CallFailed(f"{of.model} is stopped", outcome="unsent", stops="model")
         for try_ in range(1, TRIES + 1):
@@ -153,6 +154,8 @@ class Calls:
             else:
                 self.servers.answered(of)
                 return intent, got
+        if own:  # nobody else would: its reserve stayed held, and who waits for budget waited for ever
+            await self.write(waiting)
         return last
 
     async def write(self, done: Settled, *intents: Intent) -> bool:

@@ -161,6 +161,7 @@ def test_a_question_that_no_server_takes_is_a_failed_row(folder: Path, server: S
     (figures,) = newest().comparison.candidates
     assert (figures.n_scored, figures.n_failed) == (11, 1)
     assert list(figures.failures) == ["its search failed: HTTP 400: this row is too long"]
+    assert figures.attempts_cost_unknown == 0, "what was refused is settled, and costs nothing"
 
 
 @pytest.mark.parametrize(
