@@ -44,12 +44,13 @@ class Labelling:
         gc.collect()  # a local teacher is loaded again to answer; the training needs the memory
         if ended.state == "cancelled":
             raise RunStopped("cancelled")
-        if ended.state != "done":
+        results = self.store.results(self.run_id, arm=side)
+        # What was stopped before, such as another candidate's search, needn't have stopped these.
+        if ended.state == "failed" or len(results) < self.plan.arms[side].calls:
             raise Untaught(f"{name}: {ended.cause}")
         candidate, sources = self.plan.arms[student].candidate, self.plan.sources
         assert candidate.tune is not None and sources.train_set is not None
         rows = tuning_rows(candidate.tune, sources.train_set, sources.eval_set)
-        results = self.store.results(self.run_id, arm=side)
         try:
             return learned(candidate, rows, self.plan.arms[side].examples, results)
         except UserError as error:
