@@ -21,7 +21,7 @@ from ftvp_core.types import MOST_USD
 if TYPE_CHECKING:  # imported where they are used: the command line starts in a fraction of a second
     from tqdm import tqdm
 
-    from ftvp_core.runs.arms import Plan
+    from ftvp_core.runs.arms import Plan, Sources
     from ftvp_core.spec import TrainSetSpec
     from ftvp_core.store.store import Store
     from ftvp_core.training.tuned import Tuning
@@ -127,8 +127,7 @@ def _run(options: argparse.Namespace) -> int:
         _write_outputs(options, store, options.resume, show=True)
         return 0
     _announce(options.resume, plan)
-    del plan
-    return _carry_out(options, store, options.resume)
+    return _carry_out(options, store, options.resume, plan)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -139,21 +138,21 @@ def _demo(options: argparse.Namespace) -> int:
     return _carry_out(options, *_new_run(DEMO, None))
 
 
-def _carry_out(options: argparse.Namespace, store: "Store", run_id: str) -> int:
+def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "Plan") -> int:
     """Run, report, and say what came of it: the table goes to standard output."""
     from ftvp_core.jobs.execute import execute
 
     with _progress_bar(" answers") as bar:
-        ended = execute(store, run_id, _moves(bar), options.concurrency)
-    _write_outputs(options, store, run_id, show=True)
+        ended = execute(store, run_id, _moves(bar), options.concurrency, plan)
+    _write_outputs(options, store, run_id, show=True, sources=plan.sources)
     if ended.state == "done":
         return 0
     resume = f"python -m ftvp_core run --resume {run_id}"
     return _complain(f"run {run_id} ended {ended.state}: {ended.cause}; what finished is kept, go on with: {resume}", 2)
 
 
-def _new_run(file: Path, limit_usd: Decimal | None) -> tuple["Store", str]:
-    """A stored run of a comparison file, announced. Its plan, with all its rows, is in memory no longer than here."""
+def _new_run(file: Path, limit_usd: Decimal | None) -> tuple["Store", str, "Plan"]:
+    """A stored run of a comparison file, announced, and its plan."""
     from ftvp_core.runs.plan import make_plan, read_sources
     from ftvp_core.runs.stored import new_run
     from ftvp_core.spec import load
@@ -165,7 +164,7 @@ def _new_run(file: Path, limit_usd: Decimal | None) -> tuple["Store", str]:
     store = open_store()
     run_id = new_run(store, plan, file.parent.resolve(), versions())
     _announce(run_id, plan)
-    return store, run_id
+    return store, run_id, plan
 
 
 def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
@@ -357,14 +356,18 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise UserError(str(path), "can't be written", "name a file in a folder you can write")
 
 
-def _write_outputs(options: argparse.Namespace, store: "Store", run_id: str, *, show: bool) -> None:
+def _write_outputs(
+    options: argparse.Namespace, store: "Store", run_id: str, *, show: bool, sources: "Sources | None" = None
+) -> None:
     from ftvp_core.report.curves import all_findings
     from ftvp_core.report.distilled import sentences
     from ftvp_core.report.load import load_report
     from ftvp_core.report.sentence import summary, tuned_findings
     from ftvp_core.report.write import candidate_rows, csv_text, example_rows, save, table, to_json
+    from ftvp_core.runs.stored import sets_of
 
-    report = load_report(store, run_id)
+    read_set = sets_of(store.run(run_id), sources) if sources else None
+    report = load_report(store, run_id, read_set=read_set)
     if options.json:
         save(options.json, to_json(report))
     if options.csv:
@@ -419,6 +422,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without – and → still gets its table
         sys.stdout.reconfigure(errors="replace")
+    gc.set_threshold(10_000)  # Python's 700 took a quarter of a run's CPU: each time it goes through rows and requests
     ended = main()
     gc.freeze()  # else the interpreter's end goes through every object of every import: 0.2 s
     sys.exit(ended)

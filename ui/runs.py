@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from ftvp_core.report.load import Report, load_report, stored_findings
+from ftvp_core.report.load import ReadSet, Report, load_report, stored_findings
 from ftvp_core.report.write import candidate_rows, csv_text, example_rows
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Finding
@@ -80,8 +80,8 @@ def _report(_store: Store, run_id: str, state_: str, finished_at: float | None, 
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _findings(_store: Store, eval_set: str, train_set: str | None) -> Sequence[Finding]:
-    return stored_findings(_store, eval_set, train_set)
+def _findings(_read_set: ReadSet, eval_set: str, train_set: str | None) -> Sequence[Finding]:
+    return stored_findings(_read_set, eval_set, train_set)
 
 
 def head(store: Store, report: Report) -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -55,26 +56,35 @@ class Report:
     latencies_s: dict[str, list[float]]  # by candidate, what its quantiles are of
 
 
-#: What the checks find in a stored eval set and, if there is one, a training set, by their keys.
-FindingsOf = Callable[[Store, str, str | None], Sequence[Finding]]
+#: A stored set by its key.
+ReadSet = Callable[[str], ExampleSet]
+#: What the checks find in an eval set and, if there is one, a training set, by their keys.
+FindingsOf = Callable[[ReadSet, str, str | None], Sequence[Finding]]
 
 
-def stored_findings(store: Store, eval_set: str, train_set: str | None) -> Sequence[Finding]:
+def reader(store: Store) -> ReadSet:
+    """Reads each of a store's sets once."""
+    return cache(lambda key: from_json(store.body(key)))
+
+
+def stored_findings(read_set: ReadSet, eval_set: str, train_set: str | None) -> Sequence[Finding]:
     """What two stored sets are warned of: seconds on large ones, and always the same for the same keys."""
-    train = from_json(store.body(train_set)) if train_set else None
-    return check(from_json(store.body(eval_set)), train, informing=False)
+    return check(read_set(eval_set), read_set(train_set) if train_set else None, informing=False)
 
 
-def load_report(store: Store, run_id: str, findings_of: FindingsOf = stored_findings) -> Report:
+def load_report(
+    store: Store, run_id: str, findings_of: FindingsOf = stored_findings, read_set: ReadSet | None = None
+) -> Report:
     """Read and compare. Who loads a run again and again gives a `findings_of` that remembers.
 
-    Raises UserError where there is no such run.
+    `read_set` stands in for the store's where the run's sets are at hand. Raises UserError where there is no such run.
     """
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run.id}")
-    findings = findings_of(store, run.eval_set, run.train_set)  # first: it may hold the sets for itself
-    eval_set = from_json(store.body(run.eval_set))
-    forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
+    read_set = read_set or reader(store)
+    findings = findings_of(read_set, run.eval_set, run.train_set)
+    eval_set = read_set(run.eval_set)
+    forgetting_set = read_set(run.forgetting_set) if run.forgetting_set else None
     clusters, margin = clusters_of(eval_set.examples), spec.decide.margin
     arms, distilled = _arms(store, run, spec, eval_set, forgetting_set, clusters)
     n, n_swept = len(spec.candidates), len(spec.arms())

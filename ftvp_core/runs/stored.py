@@ -1,7 +1,7 @@
 """A plan in the store and out of it again, and whether its file is still the one it began with."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,6 +55,13 @@ def stored_plan(store: Store, run: RunRow) -> Plan:
     forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
     sources = Sources(from_json(store.body(run.eval_set)), train_set, knowledge, recorded, forgetting_set)
     return make_plan(parse(run.spec, f"run {run.id}"), sources, run.limit_usd)
+
+
+def sets_of(run: RunRow, sources: Sources) -> Callable[[str], ExampleSet]:
+    """A stored run's sets by their keys, from the plan that it was made of."""
+    keys = {run.eval_set: sources.eval_set, run.train_set: sources.train_set, run.forgetting_set: sources.forgetting_set}
+    known = {key: examples for key, examples in keys.items() if key is not None and examples is not None}
+    return known.__getitem__
 
 
 def stored_knowledge(store: Store, key: str) -> Knowledge:
