@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ def chat_body(base_url: str, model: str, request: Request) -> dict[str, Any]:
     return body
 
 
+@cache
 def _limit_key(base_url: str) -> str:
     """OpenAI itself has renamed the key and refuses the old one for its newer models."""
     return "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"

@@ -18,6 +18,7 @@ def session(api_key: str | None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
         connector=aiohttp.TCPConnector(limit=0),  # the runner limits what is in flight
+        cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),  # the deadline is an attempt's
     )
 

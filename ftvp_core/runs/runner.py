@@ -74,22 +74,24 @@ class Runner:
         return self._ended(run, stopped, cancelled)
 
     def _ended(self, run: Underway, stopped: Sequence[str], cancelled: bool) -> Ended:
-        rows = self.store.results(self.row.id, texts=False)
-        answered = {row.arm for row in rows if row.answered}
+        answered = {at for at, one in self.store.counts(self.row.id).items() if one.done > one.failed}
         causes = self.calls.servers.causes
         causes += dict.fromkeys(stopped)
         if not causes:
-            for at in run.arms:
-                said = Counter(row.error for row in rows if row.arm == at).most_common(1)
-                if at not in answered:
-                    name = self.plan.arms[at].candidate.name
-                    causes.append(f"{name}: no call was answered ({said[0][0] if said else 'none was sent'})")
+            causes += [self._unanswered(at) for at in run.arms if at not in answered]
         lag_s = self.calls.lag_s
         if cancelled:
             return Ended("cancelled", "cancelled", lag_s)
         if not causes:
             return Ended("done", None, lag_s)
         return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
+
+
+    def _unanswered(self, at: int) -> str:
+        """Why an arm has no answer."""
+        said = Counter(row.error for row in self.store.results(self.row.id, texts=False, arm=at)).most_common(1)
+        name = self.plan.arms[at].candidate.name
+        return f"{name}: no call was answered ({said[0][0] if said else 'none was sent'})"
 
 
 @contextmanager

@@ -130,10 +130,10 @@ results = Table(
     Column("output_tokens", Integer),
     Column("request_usd", Usd),  # what the request costs, cached or not
     Column("from_cache", Boolean, nullable=False),
-    Column("passages", JSON),  # ids of the passages in the prompt, the best first
+    Column("passages", JSON(none_as_null=True)),  # ids of the passages in the prompt, the best first
     Column("cache_key", String(64)),
     Column("at", Float, nullable=False),
-    Column("shots", JSON),  # [[id of a training row, [ids of its passages]], …], in their order
+    Column("shots", JSON(none_as_null=True)),  # [[id of a training row, [ids of its passages]], …], in their order
     Column("valid", Boolean),  # by the candidate's output schema; None: it has none, or there is no answer
     Column("json_mode", String(16)),  # types.JsonMode
     sqlite_with_rowid=False,
