@@ -18,7 +18,7 @@ from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.runs.arms import Plan
-from ftvp_core.runs.calls import Calls
+from ftvp_core.runs.calls import Calls, event_loop
 from ftvp_core.runs.learned_rows import floor_rows
 from ftvp_core.runs.runner import Ended, Runner
 from ftvp_core.runs.searching import Searching
@@ -67,7 +67,7 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         store.settle_lost_attempts(run_id)
         row = store.run(run_id)
         plan = plan or stored_plan(store, row)
-        with asyncio.Runner() as loop:
+        with asyncio.Runner(loop_factory=event_loop) as loop:
             calls = Calls(store, row, watch, concurrency or plan.spec.run.concurrency, loop)
             searching = Searching(plan, calls)
             try:

@@ -7,6 +7,7 @@ none of them is unpriced: its cost is unknown, not 0.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from typing import Protocol
 
@@ -134,6 +135,7 @@ def _dated(provider: str, model: str) -> Dated | None:
     return Dated(provider, model, f"genai-prices {version('genai-prices')}")
 
 
+@cache
 def _table() -> list[dict[str, str]]:
     text = resources.files(__package__).joinpath("table.yaml").read_text(encoding="utf-8")
     rows: list[dict[str, str]] = yaml.safe_load(text)

@@ -42,6 +42,15 @@ class Model(Served, Priced, Protocol):
     """A model on a server, and what its tokens cost."""
 
 
+def event_loop() -> asyncio.AbstractEventLoop:
+    """The quickest that is installed: uvloop's takes a tenth less of a run's CPU, and there is none for Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 @dataclass(slots=True)
 class Settled:
     """Outcomes and results that wait to be committed."""

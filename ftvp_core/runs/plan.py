@@ -14,7 +14,6 @@ from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
 from ftvp_core.models.constrained import runnable
-from ftvp_core.models.local import check_folders
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import pricer
 from ftvp_core.runs.arms import Arm, Plan, Sources, planned_given
@@ -55,6 +54,8 @@ def read_sources(
             recorded[candidate.recorded] = table = read_table(folder / candidate.recorded, None)
             read_recorded(table, whole)
         if candidate.provider == "local":
+            from ftvp_core.models.local import check_folders
+
             check_folders(candidate.model_name, candidate.adapter, folder)
         if candidate.retrieval:
             for model in {candidate.retrieval.embedder, candidate.retrieval.rerank or DEFAULT}:
