@@ -1,0 +1,30 @@
+"""What commands say while they run, and how they end: on standard error."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Never
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def complain(line: str, status: int) -> int:
+    """Say it in one line, and return the exit status."""
+    print(f"ftvp: {line}", file=sys.stderr)
+    return status
+
+
+def progress_bar(unit: str) -> "tqdm[Never]":
+    from tqdm import tqdm
+
+    return tqdm(unit=unit, file=sys.stderr, disable=None, dynamic_ncols=True)
+
+
+def moves(bar: "tqdm[Never]") -> Callable[[int, int], None]:
+    """A run's or a training's progress, `done` of `total`, as the bar shows it."""
+
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
