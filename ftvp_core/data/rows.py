@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,7 +259,7 @@ def _json_lines(lines: Iterable[str], where: str) -> Iterator[Row]:
             raise UserError(f"{where}, line {number}, column {error.colno}", f"not JSON: {error.msg}") from None
         if not isinstance(row, dict):
             raise UserError(f"{where}, line {number}", f"found {as_text(row)[:40]!r}, expected an object")
-        yield row
+        yield {sys.intern(key): value for key, value in row.items()}  # one key for all rows: a quarter of their memory
 
 
 def _json_whole(text: str, where: str) -> Any:

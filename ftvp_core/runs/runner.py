@@ -86,7 +86,6 @@ class Runner:
             return Ended("done", None, lag_s)
         return Ended("partial" if answered else "failed", "; ".join(causes), lag_s)
 
-
     def _unanswered(self, at: int) -> str:
         """Why an arm has no answer."""
         said = Counter(row.error for row in self.store.results(self.row.id, texts=False, arm=at)).most_common(1)

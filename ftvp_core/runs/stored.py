@@ -59,7 +59,11 @@ def stored_plan(store: Store, run: RunRow) -> Plan:
 
 def sets_of(run: RunRow, sources: Sources) -> Callable[[str], ExampleSet]:
     """A stored run's sets by their keys, from the plan that it was made of."""
-    keys = {run.eval_set: sources.eval_set, run.train_set: sources.train_set, run.forgetting_set: sources.forgetting_set}
+    keys = {
+        run.eval_set: sources.eval_set,
+        run.train_set: sources.train_set,
+        run.forgetting_set: sources.forgetting_set,
+    }
     known = {key: examples for key, examples in keys.items() if key is not None and examples is not None}
     return known.__getitem__
 

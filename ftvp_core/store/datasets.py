@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import io
+from collections.abc import Iterable
 
 from sqlalchemy import select
 
@@ -10,15 +12,20 @@ from ftvp_core.store.schema import datasets
 
 
 class DataSets(Base):
-    def keep(self, kind: str, name: str, n: int, body: str) -> str:
-        """Store a data set once; its key is its content's hash."""
-        raw = body.encode()
-        key = hashlib.sha256(raw).hexdigest()
+    def keep(self, kind: str, name: str, n: int, body: Iterable[str]) -> str:
+        """Store a data set once; its key is its content's hash. `body`: one text, or its pieces."""
+        digest, packed = hashlib.sha256(), io.BytesIO()
+        with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as to:
+            for piece in [body] if isinstance(body, str) else body:
+                raw = piece.encode()
+                digest.update(raw)
+                to.write(raw)
+        key = digest.hexdigest()
         with self.writing() as connection:
             there = connection.execute(select(datasets.c.key).where(datasets.c.key == key)).one_or_none()
             if there is None:
-                packed = gzip.compress(raw, compresslevel=1, mtime=0)
-                connection.execute(datasets.insert().values(key=key, kind=kind, name=name, n=n, body=packed))
+                values = {"key": key, "kind": kind, "name": name, "n": n, "body": packed.getvalue()}
+                connection.execute(datasets.insert().values(values))
         return key
 
     def body(self, key: str) -> str:

@@ -9,6 +9,15 @@ from ftvp_core.store.base import Base
 from ftvp_core.store.schema import attempts, probes, results, tunings
 from ftvp_core.types import JsonMode
 
+#: What no figure is made of: texts, and what only a list of answers shows.
+_TOLD = (
+    results.c.output,
+    results.c.ungraded,
+    results.c.finish_reason,
+    results.c.shots,
+    results.c.cache_key,
+    results.c.at,
+)
 #: Keys a query may name: SQLite's own limit is far higher, and speed is flat from here.
 KEYS_PER_QUERY = 500
 
@@ -150,8 +159,8 @@ class Figures(Base):
             return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
 
     def results(self, run_id: str, *, texts: bool = True, arm: int | None = None) -> list[Row[Any]]:
-        """Every result, or one arm's, by arm, example and repeat. Without `texts` the outputs stay in the database."""
-        columns = [column for column in results.c if texts or column is not results.c.output]
+        """Every result, or one arm's, by arm, example and repeat. Without `texts` only what figures are made of."""
+        columns = [column for column in results.c if texts or not any(column is one for one in _TOLD)]
         answered = results.c.output.is_not(None).label("answered")
         ordered = (
             select(*columns, answered)

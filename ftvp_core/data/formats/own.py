@@ -19,11 +19,13 @@ def to_jsonl(examples: Iterable[Example]) -> str:
 
 
 def example_of(row: Row) -> Example:
-    """The Example that `asdict` made this of."""
+    """The Example that `asdict` made this of: a column that is its input, say, is kept once, as it was."""
     lists = {key: tuple(row.get(key, ())) for key in ("references", "tags", "gold")}
+    parts = {text: text for text in (row["id"], row["input"], *lists["references"])}
+    columns = {key: parts.get(text, text) for key, text in row["columns"].items()}
     history = tuple(Message(*turn) for turn in row.get("history", ()))
     assertions = tuple(Assertion(**one) for one in row.get("assertions", ()))
-    return Example(**{**row, **lists, "history": history, "assertions": assertions})
+    return Example(**{**row, **lists, "columns": columns, "history": history, "assertions": assertions})
 
 
 def _is_own(row: Row) -> bool:
