@@ -159,7 +159,7 @@ def _fresh(raw: str, taken: dict[str, int]) -> str:
     return id_
 
 
-def to_json(examples: ExampleSet) -> Iterator[str]:
+def json_pieces(examples: ExampleSet) -> Iterator[str]:
     """One JSON text in pieces, which `from_json` reads back: how the store keeps a set."""
     # asdict would copy every text first: three times as slow; and one text of 100,000 rows takes 50 MB
     encode = json.JSONEncoder(default=lambda one: {key.name: getattr(one, key.name) for key in fields(one)}).encode

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from ftvp_core.data.examples import from_json, to_json
+from ftvp_core.data.examples import from_json, json_pieces
 from ftvp_core.data.rows import Table
 from ftvp_core.errors import UserError
 from ftvp_core.runs.arms import Plan, Sources
@@ -96,7 +96,7 @@ def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> 
 
 
 def _keep_examples(store: Store, examples: ExampleSet) -> str:
-    return store.keep("examples", examples.name, len(examples.examples), to_json(examples))
+    return store.keep("examples", examples.name, len(examples.examples), json_pieces(examples))
 
 
 def _keep_knowledge(store: Store, knowledge: Knowledge) -> str:
