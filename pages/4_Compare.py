@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.store.store import RunRow, Store
-from ui import comparison, curves, distilled, exports, retrieval, sharing, state, tuned
+from ui import address, comparison, curves, distilled, exports, retrieval, sharing, state, tuned
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
@@ -36,7 +36,7 @@ def watch(store: Store, run_id: str) -> None:
 
 
 with frame("Compare") as store:
-    run_id = st.query_params.get(state.RUN)
+    run_id = address.run_id()
     if run_id is None:
         st.header("Compare", anchor=False)
         run_list(store, on_compare=True)

@@ -10,7 +10,7 @@ import streamlit as st
 from ftvp_core.access import AccessDenied, engineer_store, viewer_store
 from ftvp_core.errors import FtvpError
 from ftvp_core.store.store import Store
-from ui import state
+from ui import address, state
 
 _ROOT = Path(__file__).parents[1]
 _ASSETS = _ROOT / "assets"
@@ -89,11 +89,11 @@ def _open(given_key: str | None, settings: tuple[str | None, ...]) -> Store:
 
 
 def _sidebar() -> None:
-    run = st.query_params.get(state.RUN)
+    run = address.run_id()
     with st.sidebar, st.container(gap=None):
         for path, label in _WAY:
             if (_ROOT / path).exists():
-                kept = {state.RUN: run} if run and path in _OF_A_RUN else None
+                kept = {address.RUN: run} if run and path in _OF_A_RUN else None
                 st.page_link(path, label=label, query_params=kept, width="stretch")
 
 

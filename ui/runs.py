@@ -36,7 +36,7 @@ def run_list(store: Store, *, on_compare: bool = False) -> None:
             if on_compare:  # a link to the page that one is on leaves the address as it is
                 st.button(plain(run.name), key=run.id, type="tertiary", on_click=address.show_run, args=(run.id,))
             else:
-                st.page_link(COMPARE, label=plain(run.name), query_params={state.RUN: run.id})
+                st.page_link(COMPARE, label=plain(run.name), query_params={address.RUN: run.id})
             state_badge(run)
             st.caption(f"{ago(run.created_at)} · {run.id}", width="content")
     if len(runs) > _LISTED:

@@ -1,9 +1,6 @@
-"""Every key of session_state, of a widget and of the address. An address holds ids only."""
+"""The keys of session_state, and of widgets that are named in several places. Those of the address are in `address`."""
 
 from typing import Final
-
-#: The address: which run is shown.
-RUN: Final = "run"
 
 #: The access key as the visitor typed it (for this visit only).
 ACCESS_KEY: Final = "access_key"

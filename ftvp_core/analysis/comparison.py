@@ -72,13 +72,25 @@ class ArmResults:
     priced: bool = True  # what it bills is known to be 0 where nothing was sent
 
 
+#: What of it has an entry for each planned (example, repeat).
+_ARRAYS = ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval", "valid")
+_LISTS = ("request_usd", "errors", "json_modes")
+
+
+def entries(arms: Sequence[ArmResults], places: Ints) -> dict[str, Any]:
+    """The entries at `places` of all arms' laid end to end, in that order: parts of an ArmResults."""
+    arrays = {key: np.concatenate([getattr(arm, key) for arm in arms])[places] for key in _ARRAYS}
+    ends = {key: [value for arm in arms for value in getattr(arm, key)] for key in _LISTS}
+    return arrays | {key: [values[at] for at in places.tolist()] for key, values in ends.items()}
+
+
 def compare(
     arms: Sequence[ArmResults],
     clusters: Ints,
     tags: Sequence[Sequence[str]],
     margin: float,
 ) -> Comparison:
-    """`clusters` and `tags` by example. Slices have at least two examples' tags to speak of."""
+    """`clusters` and `tags` by example. A slice a tag, by name: the same figures over its examples alone."""
     names = sorted({tag for row in tags for tag in row})
     slices = []
     for tag in names:
@@ -202,22 +214,9 @@ def by_example(arm: ArmResults, size: int) -> Floats:
 
 def _within(arm: ArmResults, inside: NDArray[np.bool_]) -> ArmResults:
     """The arm on some examples only."""
-    kept = inside[arm.example]
-    positions = np.flatnonzero(kept).tolist()
-    return replace(
-        arm,
-        example=arm.example[kept],
-        answered=arm.answered[kept],
-        grade=arm.grade[kept],
-        latency_s=arm.latency_s[kept],
-        ttft_s=arm.ttft_s[kept],
-        request_usd=[arm.request_usd[at] for at in positions],
-        errors=[arm.errors[at] for at in positions],
-        ledger=[row for row in arm.ledger if row.example >= 0 and inside[row.example]],
-        retrieval=arm.retrieval[kept],
-        valid=arm.valid[kept],
-        json_modes=[arm.json_modes[at] for at in positions],
-    )
+    kept = np.flatnonzero(inside[arm.example])
+    ledger = [row for row in arm.ledger if row.example >= 0 and inside[row.example]]
+    return replace(arm, ledger=ledger, **entries([arm], kept))
 
 
 def _sum(values: Sequence[Any], nothing: Any = None) -> Any:

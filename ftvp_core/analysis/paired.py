@@ -1,12 +1,12 @@
 """Two candidates on the same examples: is one better, and how sure is that?"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ftvp_core.analysis.intervals import Floats, Ints
-from ftvp_core.types import Interval, Verdict
+from ftvp_core.types import Interval, PairFigures, Verdict
 
 ALPHA = 0.05
 
@@ -75,3 +75,13 @@ def examples_to_decide(difference: float, n: int, discordant: float) -> int | No
     z_a, z_b = 1.959964, 0.841621
     needed = (z_a * math.sqrt(discordant) + z_b * math.sqrt(max(discordant - difference**2, 0))) ** 2 / difference**2
     return math.ceil(needed) if needed > n else None
+
+
+def pair_of(pairs: Iterable[PairFigures], a: str, b: str) -> PairFigures | None:
+    """The pair of two candidates as a − b, whichever way round it stands; None where there is none."""
+    for pair in pairs:
+        if (pair.a, pair.b) == (a, b):
+            return pair
+        if (pair.a, pair.b) == (b, a):
+            return pair.turned
+    return None

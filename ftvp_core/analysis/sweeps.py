@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
-from ftvp_core.analysis.comparison import ArmResults, by_example, candidate_figures, shared_differences
+from ftvp_core.analysis.comparison import ArmResults, by_example, candidate_figures, entries, shared_differences
 from ftvp_core.analysis.intervals import Floats, Ints, difference_interval
 from ftvp_core.analysis.learning import Trained, fit_learning_curve
 from ftvp_core.analysis.paired import holm, paired_p, verdict
@@ -87,20 +86,10 @@ def _together(arms: Sequence[ArmResults]) -> ArmResults:
     if not others:
         return first
     order = np.argsort(np.concatenate([arm.example for arm in arms]), kind="stable")
-    arrays: dict[str, Any] = {
-        key: np.concatenate([getattr(arm, key) for arm in arms])[order]
-        for key in ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval")
-    }
-    lists: dict[str, Any] = {
-        key: [values[at] for at in order.tolist()]
-        for key in ("request_usd", "errors")
-        if (values := [value for arm in arms for value in getattr(arm, key)])
-    }
     costs = [arm.training_cost_usd for arm in arms]
     return replace(
         first,
         ledger=[row for arm in arms for row in arm.ledger],
         training_cost_usd=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
-        **arrays,
-        **lists,
+        **entries(arms, order),
     )

@@ -5,10 +5,8 @@ from typing import NamedTuple
 
 from ftvp_core.analysis.comparison import ArmResults, candidate_figures, shared_differences
 from ftvp_core.analysis.intervals import Ints, difference_interval
-from ftvp_core.analysis.paired import holm, paired_p, verdict
-from ftvp_core.types import BeforeAfter, Comparison, Interval, Measured, Verdict
-
-_OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+from ftvp_core.analysis.paired import holm, pair_of, paired_p, verdict
+from ftvp_core.types import BeforeAfter, Comparison, Interval, Measured
 
 
 class Sides(NamedTuple):
@@ -20,18 +18,10 @@ def change(comparison: Comparison, base: str, tuned: str) -> BeforeAfter | None:
     """The comparison's own pair, seen from the tuned candidate; None where nothing was scored on both."""
     by_name = {one.name: one for one in comparison.candidates}
     before, after = (_measured(by_name[name].accuracy, by_name[name].interval) for name in (base, tuned))
-    for pair in comparison.pairs:
-        if {pair.a, pair.b} != {base, tuned}:
-            continue
-        if pair.difference is None or pair.interval is None or before is None or after is None:
-            return None
-        if pair.a == tuned:
-            return BeforeAfter(pair.n, before, after, pair.difference, pair.interval, pair.verdict)
-        turned = Interval(-pair.interval.high, -pair.interval.low)
-        return BeforeAfter(
-            pair.n, before, after, -pair.difference, turned, _OPPOSITE.get(pair.verdict, pair.verdict)
-        )  # fmt: skip
-    return None
+    pair = pair_of(comparison.pairs, tuned, base)
+    if pair is None or pair.difference is None or pair.interval is None or before is None or after is None:
+        return None
+    return BeforeAfter(pair.n, before, after, pair.difference, pair.interval, pair.verdict)
 
 
 def forgotten(sides: Sequence[Sides], clusters: Ints, margin: float) -> list[BeforeAfter | None]:

@@ -4,8 +4,10 @@ Their size is counted as `tokens.estimated` does: the embedder's tokenizer isn't
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ftvp_core.data.documents import kind_of, read_document
@@ -51,6 +53,16 @@ def read_knowledge(path: Path, spec: KnowledgeSpec) -> Knowledge:
         )
     content = "\x1f".join(f"{passage.id}\x1e{passage.text}" for passage in passages)
     return Knowledge(path.name, hashlib.sha256(content.encode()).hexdigest(), tuple(passages), tuple(empty))
+
+
+def to_json(knowledge: Knowledge) -> str:
+    """One text that `from_json` reads back: how the store keeps it. Which sources were empty isn't in it."""
+    return json.dumps({key: value for key, value in asdict(knowledge).items() if key != "empty"})
+
+
+def from_json(text: str) -> Knowledge:
+    keys = json.loads(text)
+    return Knowledge(keys["name"], keys["sha256"], tuple(Passage(**passage) for passage in keys["passages"]))
 
 
 def _files(folder: Path) -> Iterator[Path]:

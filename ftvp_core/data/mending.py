@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from ftvp_core.data.checks import answers, labels, leaks, private, prompts
 from ftvp_core.data.checks.common import Check, Checked, Part
-from ftvp_core.tokens import ESTIMATE, Counter
 from ftvp_core.types import Example, ExampleSet, Finding
 
 
@@ -32,11 +31,10 @@ def mend(
     train_set: ExampleSet | None,
     *,
     window: int | None = None,
-    count: Counter = ESTIMATE,
 ) -> Mended | None:
     """The cleaned set, of the eval set's finding or, with `train-` before its id, of the training set's.
 
-    `window` and `count` are what `check` was given. None where nothing is found, no mend is safe, or no row would be
+    `window` is what `check` was given. None where nothing is found, no mend is safe, or no row would be
     left. Leaks are mended in the training set: an eval set cut to fit it would measure something else. The near ones'
     mend takes the exact ones along.
     """
@@ -45,7 +43,7 @@ def mend(
     check, repair = MENDS.get(finding_id.removeprefix("train-"), (None, None))
     if check is None or repair is None or finding_id in NOT_IN_EVAL:
         return None
-    checked = Checked(eval_set, train_set, window=window, count=count)
+    checked = Checked(eval_set, train_set, window=window)
     found = next((one for one in check(checked) if one.id == finding_id), None)
     if found is None:
         return None

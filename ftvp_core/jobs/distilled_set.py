@@ -7,12 +7,11 @@ from pathlib import Path
 from ftvp_core import grading
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.candidates.prompt import renderer
-from ftvp_core.data.examples import from_json
 from ftvp_core.errors import UserError
 from ftvp_core.jobs.execute import index_of
-from ftvp_core.runs.arms import Arm, Plan, Sources
+from ftvp_core.runs.arms import Arm, Plan
 from ftvp_core.runs.learned_rows import rows_to_label, tuning_rows
-from ftvp_core.runs.stored import stored_knowledge
+from ftvp_core.runs.stored import stored_sources
 from ftvp_core.spec import Spec, parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.training.distil import learned
@@ -45,7 +44,7 @@ def distilled_set(store: Store, run_id: str, name: str | None = None) -> str:
         for each in run.sides or ()
         if each["labels"] and at in each["labels"]["students"]
     )
-    candidate, sources = spec.arms()[at], _sources(store, run)
+    candidate, sources = spec.arms()[at], stored_sources(store, run)
     assert candidate.tune is not None and sources.train_set is not None
     labelled = rows_to_label([spec.arms()[each] for each in students], sources.train_set, sources.eval_set)
     rows = tuning_rows(candidate.tune, sources.train_set, sources.eval_set)
@@ -74,9 +73,3 @@ def _student(run: RunRow, spec: Spec, name: str | None) -> int:
     if name is not None and name not in names:
         raise UserError(f"run {run.id}", f"found no student {name!r}", f"expected one of {', '.join(names)}")
     return taught[0] if name is None else taught[names.index(name)]
-
-
-def _sources(store: Store, run: RunRow) -> Sources:
-    train_set = from_json(store.body(run.train_set)) if run.train_set else None
-    knowledge = stored_knowledge(store, run.knowledge) if run.knowledge else None
-    return Sources(from_json(store.body(run.eval_set)), train_set, knowledge, {})

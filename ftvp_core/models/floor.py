@@ -12,7 +12,7 @@ class Floor:
     """A classifier on TF-IDF of words 1-2 and characters inside words 3-5, lower-cased.
 
     `tfidf-svm`: scikit-learn's LinearSVC, C = 1. `nearest`: the label of the one nearest training row by
-    cosine. `fit_s`: seconds that training took.
+    cosine.
     """
 
     batch_size = 512
@@ -39,13 +39,11 @@ class Floor:
             else KNeighborsClassifier(n_neighbors=1, metric="cosine")
         )
         self.identity = f"floor#{kind}"
-        started = time.perf_counter()
         self._pipeline: Any = make_pipeline(features, classifier)
         try:
             self._pipeline.fit([example.input for example in rows], labels)
         except ValueError as error:  # scikit-learn's word for "no text in any row"
             raise UserError("train_set", f"the floor {kind} found nothing to learn from ({error})") from None
-        self.fit_s = time.perf_counter() - started
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answer | str]:
         started = time.perf_counter()

@@ -1,6 +1,5 @@
 """Where two candidates differ: the examples behind a pair's figures, with both answers and what they were given."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from sqlalchemy import Row
 
 from ftvp_core.analysis.retrieval import diagnosis, is_gold
 from ftvp_core.candidates.prompt import renderer
+from ftvp_core.data import knowledge
 from ftvp_core.data.examples import from_json
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
@@ -72,7 +72,7 @@ def diagnosed(report: Report, store: Store) -> dict[str, dict[Diagnosis, int]]:
 
 def stored_passages(store: Store, key: str) -> Mapping[str, Passage]:
     """A stored knowledge's passages by id."""
-    return {one["id"]: Passage(**one) for one in json.loads(store.body(key))["passages"]}
+    return {one.id: one for one in knowledge.from_json(store.body(key)).passages}
 
 
 def stored_rows(store: Store, key: str) -> Mapping[str, Example]:

@@ -8,9 +8,10 @@ from sqlalchemy import Row
 
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, retained
 from ftvp_core.analysis.intervals import Ints
+from ftvp_core.analysis.paired import pair_of
 from ftvp_core.report import figures
 from ftvp_core.spec import Spec
-from ftvp_core.types import Billed, CandidateFigures, Comparison, Distillation, Interval, PairFigures, Tokens
+from ftvp_core.types import Billed, CandidateFigures, Comparison, Distillation, Tokens
 
 #: A teacher's model may forbid it: said wherever a distillation is begun or shown.
 LICENCE = (
@@ -139,15 +140,13 @@ def _shares(one: Distillation, student: CandidateFigures, teacher: CandidateFigu
 
 def _gained(one: Distillation, comparison: Comparison) -> tuple[str, ...]:
     """Against the same model before it was tuned."""
-    pair = _pair(comparison, one.student, one.before) if one.before else None
+    pair = pair_of(comparison.pairs, one.student, one.before) if one.before else None
     if pair is None or pair.difference is None or pair.interval is None:
         return ()
-    sign = 1 if pair.a == one.student else -1
-    low, high = sorted((sign * pair.interval.low, sign * pair.interval.high))
-    said = figures.points(sign * pair.difference, Interval(low, high))
-    shown = pair.verdict in {"better", "worse"} and sign * pair.difference > 0
-    verdict = "" if shown else "; no improvement: don't adopt"
-    return (f"Against {one.before}, the same untuned: {said} points{verdict}.",)
+    verdict = "" if pair.verdict == "better" else "; no improvement: don't adopt"
+    return (
+        f"Against {one.before}, the same untuned: {figures.points(pair.difference, pair.interval)} points{verdict}.",
+    )
 
 
 def _learned(one: Distillation) -> tuple[str, ...]:
@@ -157,7 +156,3 @@ def _learned(one: Distillation) -> tuple[str, ...]:
     left = f"; left out: {why}" if why else ""
     unchecked = f"; {one.unchecked:,} had nothing to be checked against" if one.unchecked else ""
     return (f"It learned {one.kept:,} of {one.teacher}'s {one.rows:,} answers{left}{unchecked}.",)
-
-
-def _pair(comparison: Comparison, a: str, b: str) -> PairFigures | None:
-    return next((pair for pair in comparison.pairs if {pair.a, pair.b} == {a, b}), None)

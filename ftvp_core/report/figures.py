@@ -43,16 +43,13 @@ def points(value: float | None, interval: Interval | None = None) -> str:
     if value is None:
         return UNKNOWN
     said = f"{round(100 * value):+d}".replace("-", "−")  # whole numbers have no −0
-    if interval is None:
-        return said
-    low, high = (f"{round(100 * bound)}".replace("-", "−") for bound in (interval.low, interval.high))
-    return f"{said} ({low} to {high})"
+    return said if interval is None else f"{said} ({ends(interval, decimals=0)})"
 
 
-def ends(interval: Interval) -> str:
-    """An interval of points: `−1 to 4`."""
-    low, high = (f"{100 * bound:.1f}".replace("-", "−") for bound in (interval.low, interval.high))
-    return f"{low} to {high}"
+def ends(interval: Interval, decimals: int = 1) -> str:
+    """An interval of points: `−1.0 to 4.2`. What rounds to 0 has no sign."""
+    low, high = (f"{round(100 * end, decimals) + 0.0:.{decimals}f}" for end in (interval.low, interval.high))
+    return f"{low} to {high}".replace("-", "−")
 
 
 def spread(found: Spread | None) -> str | None:

@@ -103,8 +103,8 @@ def load_report(
         curves=curves(sweeps, clusters, margin),
         tunes=tuned(spec, comparison, store.tunings(run_id), sides, forgetting_set),
         distillations=distilled,
+        load=_load_curves(store, run, spec),
     )
-    comparison = replace(comparison, load=_load_curves(store, run, spec))
     structured = frozenset(one.name for one in spec.candidates if one.output_schema is not None)
     decision = decide(comparison, spec.decide, findings, structured)
     decision = replace(decision, warnings=decision.warnings + _measured(store, run, spec, comparison))

@@ -1,12 +1,9 @@
 """How candidates stand to each other: against a baseline, and on the frontier of accuracy and cost."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ftvp_core.report.load import NOT_RUN
 from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, Verdict, Warned
-
-_OPPOSITE: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +24,12 @@ def baseline(comparison: Comparison, decision: Decision) -> str:
 def against(comparison: Comparison, name: str) -> dict[str, Against]:
     """Every other candidate that shares scored examples with `name`."""
     found = {}
-    for pair in comparison.pairs:
-        if pair.difference is None or pair.interval is None:
+    for one in comparison.pairs:
+        if name not in {one.a, one.b}:
             continue
-        if pair.b == name:
+        pair = one if one.b == name else one.turned
+        if pair.difference is not None and pair.interval is not None:
             found[pair.a] = Against(pair.difference, pair.interval, pair.verdict)
-        elif pair.a == name:
-            turned = Interval(-pair.interval.high, -pair.interval.low)
-            found[pair.b] = Against(-pair.difference, turned, _OPPOSITE.get(pair.verdict, pair.verdict))
     return found
 
 

@@ -1,10 +1,8 @@
 """The sentences at the top: the answer first, and never more than the intervals allow."""
 
-from ftvp_core.analysis.paired import examples_to_decide
+from ftvp_core.analysis.paired import examples_to_decide, pair_of
 from ftvp_core.report import figures
-from ftvp_core.types import BeforeAfter, CandidateFigures, Comparison, Decision, Interval, PairFigures, Slice
-
-_MINUS = "−"
+from ftvp_core.types import BeforeAfter, CandidateFigures, Comparison, Decision, Slice
 
 
 def summary(comparison: Comparison, decision: Decision) -> tuple[str, ...]:
@@ -60,12 +58,11 @@ def _answers(one: CandidateFigures, compared: str = "") -> tuple[str, ...]:
 def _baseline(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison | Slice) -> str:
     """Against the best of those that it is shown better than."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
-        pair, sign = _pair(comparison, chosen.name, other.name)
-        shown = pair.verdict in {"better", "worse"} and pair.difference is not None
-        if shown and sign * (pair.difference or 0.0) > 0 and pair.interval is not None:
-            interval = pair.interval if sign > 0 else Interval(-pair.interval.high, -pair.interval.low)
-            low, high = 100 * interval.low, 100 * interval.high
-            return f", {100 * sign * (pair.difference or 0.0):.0f} points above {other.name} ({low:.0f}–{high:.0f})"
+        pair = pair_of(comparison.pairs, chosen.name, other.name)
+        if pair is None or pair.verdict != "better" or pair.difference is None or pair.interval is None:
+            continue
+        low, high = 100 * pair.interval.low, 100 * pair.interval.high
+        return f", {100 * pair.difference:.0f} points above {other.name} ({low:.0f}–{high:.0f})"
     return ""
 
 
@@ -83,23 +80,11 @@ def _price(chosen: CandidateFigures, others: list[CandidateFigures]) -> tuple[st
 def _undecided(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> tuple[str, ...]:
     """The strongest rival that isn't told apart from the chosen one."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
-        pair, sign = _pair(comparison, other.name, chosen.name)
-        if pair.verdict != "not decided" or pair.difference is None or pair.interval is None:
+        pair = pair_of(comparison.pairs, other.name, chosen.name)
+        if pair is None or pair.verdict != "not decided" or pair.difference is None or pair.interval is None:
             continue
-        interval = pair.interval if sign > 0 else Interval(-pair.interval.high, -pair.interval.low)
         more = examples_to_decide(pair.difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
         rows = f"; ~{figures.count(more - pair.n)} more rows" if more else ""
-        difference = figures.points(sign * pair.difference)
-        low, high = (f"{100 * bound:.0f}".replace("-", _MINUS) for bound in (interval.low, interval.high))
-        return (f"Not decided: {other.name} against {chosen.name} ({difference} points, {low} to {high}{rows}).",)
+        said = f"{figures.points(pair.difference)} points, {figures.ends(pair.interval, decimals=0)}"
+        return (f"Not decided: {other.name} against {chosen.name} ({said}{rows}).",)
     return ()
-
-
-def _pair(comparison: Comparison | Slice, a: str, b: str) -> tuple[PairFigures, int]:
-    """The pair and the sign that turns its figures into a − b."""
-    for pair in comparison.pairs:
-        if (pair.a, pair.b) == (a, b):
-            return pair, 1
-        if (pair.a, pair.b) == (b, a):
-            return pair, -1
-    raise KeyError((a, b))

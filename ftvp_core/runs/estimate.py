@@ -9,10 +9,7 @@ from ftvp_core.candidates.structured import prompted, repairing
 from ftvp_core.pricing.prices import reserve
 from ftvp_core.runs.arms import Arm, Plan
 from ftvp_core.runs.searches import Searched, foreseen
-from ftvp_core.tokens import ESTIMATE, counter
-
-#: Of an answer that isn't there yet, for the estimate of its repair.
-BYTES_A_TOKEN = 4
+from ftvp_core.tokens import BYTES_PER_TOKEN, ESTIMATE, counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,8 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
             sent = [prompt]
             if arm.schema is not None and not arm.is_batched:  # a batch repairs nothing
                 asked = prompted(request)
-                repair = repairing(asked, "0" * BYTES_A_TOKEN * request.max_tokens, "")
+                answer = "0" * BYTES_PER_TOKEN * request.max_tokens  # as long as one can be
+                repair = repairing(asked, answer, "")
                 sent = [sent_text(asked), sent_text(repair)]
                 repairs += repeats
             if arm.price is None:

@@ -21,8 +21,8 @@ from ftvp_core.runs.learned_rows import check_training_rows
 from ftvp_core.runs.providers import api_key, provider_named, provider_of
 from ftvp_core.runs.searches import searches
 from ftvp_core.runs.sides import forgetting_arms, label_arms, load_arms
-from ftvp_core.spec import DEFAULT, KnowledgeSpec, Spec
-from ftvp_core.types import Knowledge
+from ftvp_core.spec import DEFAULT, KnowledgeSpec, Spec, TrainSetSpec
+from ftvp_core.types import ExampleSet, Knowledge
 
 ReadTable = Callable[[Path, str | None], Table]
 ReadKnowledge = Callable[[Path, KnowledgeSpec], Knowledge]
@@ -38,21 +38,20 @@ def read_sources(
 
     The command line reads a user's own files here; a server has its uploads read in a child process.
     """
-    whole = to_examples(read_table(folder / spec.eval_set.path, spec.eval_set.encoding), spec.eval_set)
-    train_set = None
-    if spec.train_set:
-        train = spec.train_set
-        train_set = sampled(
-            to_examples(read_table(folder / train.path, train.encoding), train), train.limit, train.seed
-        )
-    knowledge = None
-    if spec.knowledge:
-        knowledge = read_knowledge(folder / spec.knowledge.path, spec.knowledge)
+
+    def whole(part: TrainSetSpec) -> ExampleSet:
+        return to_examples(read_table(folder / part.path, part.encoding), part)
+
+    def asked(part: TrainSetSpec | None) -> ExampleSet | None:
+        return sampled(whole(part), part.limit, part.seed) if part else None
+
+    eval_set, train_set = whole(spec.eval_set), asked(spec.train_set)
+    knowledge = read_knowledge(folder / spec.knowledge.path, spec.knowledge) if spec.knowledge else None
     recorded = {}
     for candidate in spec.candidates:
         if candidate.recorded:
             recorded[candidate.recorded] = table = read_table(folder / candidate.recorded, None)
-            read_recorded(table, whole)
+            read_recorded(table, eval_set)
         if candidate.provider == "local":
             from ftvp_core.models.local import check_folders
 
@@ -60,13 +59,8 @@ def read_sources(
         if candidate.retrieval:
             for model in {candidate.retrieval.embedder, candidate.retrieval.rerank or DEFAULT}:
                 check_local_model(model, folder)
-    forgetting_set = None
-    if spec.forgetting_set:
-        other = spec.forgetting_set
-        forgetting_set = sampled(
-            to_examples(read_table(folder / other.path, other.encoding), other), other.limit, other.seed
-        )
-    eval_set = sampled(whole, spec.eval_set.limit, spec.eval_set.seed)
+    forgetting_set = asked(spec.forgetting_set)
+    eval_set = sampled(eval_set, spec.eval_set.limit, spec.eval_set.seed)
     evaluated = tagged(eval_set, train_set) if train_set else eval_set
     return Sources(evaluated, train_set, knowledge, recorded, forgetting_set)
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from ftvp_core import grading
+from ftvp_core.data import knowledge
 from ftvp_core.data.examples import from_json, json_pieces
 from ftvp_core.data.rows import Table
 from ftvp_core.errors import UserError
@@ -12,11 +14,14 @@ from ftvp_core.runs.arms import Plan, Sources
 from ftvp_core.runs.plan import make_plan
 from ftvp_core.spec import Spec, dump, parse
 from ftvp_core.store.store import RunRow, Store
-from ftvp_core.types import ExampleSet, Knowledge, Passage
+from ftvp_core.types import ExampleSet, Knowledge
 
 
 def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str], request_key: str | None = None) -> str:
-    """Store the plan's data and a queued run; with a `request_key`, once, for a worker to take."""
+    """Store the plan's data and a queued run; with a `request_key`, once, for a worker to take.
+
+    `versions`: the machine and the libraries, by name; the graders' are put beside them.
+    """
     recorded = {
         name: store.keep("recorded", name, len(table.rows), json.dumps(asdict(table)))
         for name, table in plan.sources.recorded.items()
@@ -31,7 +36,7 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
         forgetting_set=_keep_examples(store, plan.sources.forgetting_set) if plan.sources.forgetting_set else None,
         knowledge=_keep_knowledge(store, plan.sources.knowledge) if plan.sources.knowledge else None,
         recorded=recorded,
-        versions=versions,
+        versions={**versions, "graders": grading.describe(plan.spec.graders)},
         limit_usd=plan.limit_usd,
         request_key=request_key,
         sides=[
@@ -49,12 +54,7 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
 
 def stored_plan(store: Store, run: RunRow) -> Plan:
     """The plan of a stored run, from the store alone."""
-    train_set = from_json(store.body(run.train_set)) if run.train_set else None
-    knowledge = stored_knowledge(store, run.knowledge) if run.knowledge else None
-    recorded = {name: _table(store.body(key)) for name, key in run.recorded.items()}
-    forgetting_set = from_json(store.body(run.forgetting_set)) if run.forgetting_set else None
-    sources = Sources(from_json(store.body(run.eval_set)), train_set, knowledge, recorded, forgetting_set)
-    return make_plan(parse(run.spec, f"run {run.id}"), sources, run.limit_usd)
+    return make_plan(parse(run.spec, f"run {run.id}"), stored_sources(store, run), run.limit_usd)
 
 
 def sets_of(run: RunRow, sources: Sources) -> Callable[[str], ExampleSet]:
@@ -68,9 +68,15 @@ def sets_of(run: RunRow, sources: Sources) -> Callable[[str], ExampleSet]:
     return known.__getitem__
 
 
-def stored_knowledge(store: Store, key: str) -> Knowledge:
-    keys = json.loads(store.body(key))
-    return Knowledge(keys["name"], keys["sha256"], tuple(Passage(**passage) for passage in keys["passages"]))
+def stored_sources(store: Store, run: RunRow) -> Sources:
+    """The data that a run began with."""
+    return Sources(
+        from_json(store.body(run.eval_set)),
+        from_json(store.body(run.train_set)) if run.train_set else None,
+        knowledge.from_json(store.body(run.knowledge)) if run.knowledge else None,
+        {name: _table(store.body(key)) for name, key in run.recorded.items()},
+        from_json(store.body(run.forgetting_set)) if run.forgetting_set else None,
+    )
 
 
 def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> None:
@@ -99,9 +105,8 @@ def _keep_examples(store: Store, examples: ExampleSet) -> str:
     return store.keep("examples", examples.name, len(examples.examples), json_pieces(examples))
 
 
-def _keep_knowledge(store: Store, knowledge: Knowledge) -> str:
-    keys = {key: value for key, value in asdict(knowledge).items() if key != "empty"}
-    return store.keep("knowledge", knowledge.name, len(knowledge.passages), json.dumps(keys))
+def _keep_knowledge(store: Store, known: Knowledge) -> str:
+    return store.keep("knowledge", known.name, len(known.passages), knowledge.to_json(known))
 
 
 def _table(body: str) -> Table:

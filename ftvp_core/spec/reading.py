@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from ftvp_core.errors import UserError
+from ftvp_core.schemas import path_of
 from ftvp_core.spec.comparison import Spec
 
 
@@ -83,7 +84,7 @@ class _Loader(yaml.SafeLoader):
 
 def _one_line(errors: Iterable[Mapping[str, Any]], loaded: Any) -> str:
     first, *more = errors
-    path = _path(first["loc"])
+    path = path_of("", first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         allowed = _keys_beside(first["loc"])
@@ -95,13 +96,6 @@ def _one_line(errors: Iterable[Mapping[str, Any]], loaded: Any) -> str:
         message = f"found {_short(first['input'])}; {message[:1].lower()}{message[1:]}"
     others = f" (and {len(more)} more)" if more else ""
     return f"{path}: {message}{others}" if path else f"{message}{others}"
-
-
-def _path(location: Iterable[str | int]) -> str:
-    out = ""
-    for part in location:
-        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
-    return out
 
 
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ftvp_core.errors import FtvpError, StoreFailed, UserError
+from ftvp_core.errors import StoreFailed, UserError
 from ftvp_core.store.schema import HEAD, metadata
 from ftvp_core.store.store import Store
 
@@ -18,7 +18,7 @@ def home() -> Path:
 
 
 def open_store(url: str | None = None) -> Store:
-    """Open the store, creating or migrating it first. `url` is SQLAlchemy's; by default the settings' own."""
+    """Open the store, creating or migrating it first. `url` is SQLAlchemy's; by default the settings' own. Raises UserError."""
     url = url or os.environ.get("FTVP_DATABASE_URL")
     if url is None:
         try:
@@ -88,6 +88,5 @@ def _migrate(engine: Engine, stamp: str) -> None:
         try:
             command.upgrade(config, "head")
         except CommandError:
-            raise FtvpError(
-                f"the store is of a later version ({stamp}) than this program ({HEAD}); update ftvp"
-            ) from None
+            later = f"is of a later version ({stamp}) than this program ({HEAD})"
+            raise UserError("the store", later, "update ftvp") from None

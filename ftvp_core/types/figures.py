@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ftvp_core.types.asking import JsonMode, Method
 
 Verdict = Literal["better", "worse", "equivalent", "not decided"]
+_OPPOSITE: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 
 #: What retrieval had to do with an answer: of the four, only the first is for a better search to mend.
 Diagnosis = Literal["not retrieved", "retrieved, answered wrong", "right without it", "retrieved, answered right"]
@@ -20,6 +21,11 @@ class Interval:
 
     low: float
     high: float
+
+    @property
+    def turned(self) -> "Interval":
+        """Of the same difference the other way round."""
+        return Interval(-self.high, -self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,22 @@ class PairFigures:
     verdict: Verdict
     a_only: int
     b_only: int
+
+    @property
+    def turned(self) -> "PairFigures":
+        """The same pair, seen from `b`."""
+        return PairFigures(
+            self.b,
+            self.a,
+            self.n,
+            -self.difference if self.difference is not None else None,
+            self.interval.turned if self.interval is not None else None,
+            self.p_value,
+            self.p_adjusted,
+            _OPPOSITE.get(self.verdict, self.verdict),
+            self.b_only,
+            self.a_only,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """A Comparison counts each answer where it belongs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from ftvp_core.analysis.comparison import ArmResults, LedgerRow, compare
+from ftvp_core.analysis.sweeps import SweepPoints, curves
 from ftvp_core.types import Tokens
 
 FAILED, UNGRADED = None, float("nan")
@@ -92,3 +94,19 @@ def test_pairs_keep_the_files_order_and_are_adjusted_together() -> None:
     assert all(
         pair.p_adjusted is not None and pair.p_value is not None and pair.p_adjusted >= pair.p_value for pair in pairs
     )
+
+
+def test_a_points_seeds_count_together_with_what_was_valid_of_each() -> None:
+    """Two trainings of three rows: six answers, of which four hold to the schema."""
+    held = [
+        replace(arm(f"a seed {seed}", [1, 0, 1]), valid=np.array(valid), json_modes=["constrained"] * 3)
+        for seed, valid in enumerate(([1.0, 1.0, 0.0], [1.0, 0.0, 1.0]))
+    ]
+    sweep = SweepPoints("a", "tune.rank", [(4, held), (8, held[:1])])
+    (curve,) = curves([sweep], np.arange(3), 0.02)
+    both, one = (point.figures.valid_output for point in curve.points)
+    assert both is not None and one is not None
+    assert (both.n, one.n) == (6, 3)
+    assert both.value == pytest.approx(4 / 6)
+    assert (dict(both.modes), dict(one.modes)) == ({"constrained": 6}, {"constrained": 3})
+    assert (curve.points[0].figures.n, curve.points[0].figures.attempts) == (6, 10)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from ftvp_core.data.checks import check
 from ftvp_core.data.checks.language import language_of
 from ftvp_core.data.mending import mend
-from ftvp_core.tokens import Counter
 from ftvp_core.types import Example, ExampleSet, Finding, Mapped
 
 SENTENCES = [f"The answer to the question is number {at}, as it is written." for at in range(60)]
@@ -147,11 +146,10 @@ def test_several_system_prompts_are_named_and_others_than_a_candidates() -> None
     assert "another one than 'pirate' will send" in asked.message
 
 
-def test_rows_that_outgrow_a_window_are_counted_as_the_counter_counts() -> None:
-    words = Counter(lambda text: len(text.split()), "words")
+def test_rows_that_outgrow_a_window_are_named_with_how_they_were_counted() -> None:
     rows = answered([*SENTENCES, "word " * 300])
-    long = {one.id: one for one in check(rows, window=200, count=words)}["too-long"]
-    assert long.rows == (61,) and "up to 302 tokens (words)" in long.message
+    long = {one.id: one for one in check(rows, window=350)}["too-long"]
+    assert long.rows == (61,) and "tokens (estimated: bytes ÷ 4)" in long.message
     assert "too-long" not in found(rows)
     assert "100,000 tokens" in found(answered([*SENTENCES, "word " * 90_000]))["too-long"].message
 

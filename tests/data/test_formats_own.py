@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftvp_core.data.examples import recorded_csv, to_examples
@@ -35,6 +35,7 @@ def read(folder: Path, content: str) -> ExampleSet:
     return to_examples(read_table(folder / "e.jsonl"), EvalSetSpec(path="e.jsonl"))
 
 
+@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=4, unique_by=lambda one: one.id))
 def test_what_is_written_is_read_back_equal(written: list[Example]) -> None:
     with tempfile.TemporaryDirectory() as folder:

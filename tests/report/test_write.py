@@ -142,3 +142,10 @@ def test_rows_that_leaked_are_shown_apart(folder: Path) -> None:
     slices = json.loads((folder / "leaky.json").read_text())["slices"]
     assert [(one["tag"], one["candidates"][0]["n"]) for one in slices] == [("leaked", 2), ("not leaked", 8)]
     assert slices[0]["candidates"][0]["accuracy"] == 1.0
+
+
+def test_a_run_says_in_which_versions_its_graders_judged(folder: Path) -> None:
+    run(folder, {"a": ["yes", "no"]}, "graders: [exact_match, {regex: yes}]")
+    (stored,) = open_store().runs()
+    assert stored.versions["graders"] == "exact_match@1, regex@1"
+    assert {"ftvp", "python", "machine"} <= stored.versions.keys()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, update
 
-from ftvp_core.errors import FtvpError, LeaseLost, UserError
+from ftvp_core.errors import LeaseLost, UserError
 from ftvp_core.store.ledger import Entry, Intent, Outcome, Unit, commit
 from ftvp_core.store.opening import open_store
 from ftvp_core.store.owner import owner
@@ -91,7 +91,7 @@ def test_an_older_store_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
 def test_a_store_of_a_later_version_is_refused_in_one_line(store: Store) -> None:
     with store.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(FtvpError, match="later version"):
+    with pytest.raises(UserError, match=r"the store: is of a later version .*; update ftvp"):
         open_store(str(store.engine.url))
 
 

@@ -31,7 +31,6 @@ from ftvp_core.data.checks.sizes import (
     too_few,
     train_size,
 )
-from ftvp_core.tokens import ESTIMATE, Counter
 from ftvp_core.types import ExampleSet, Finding
 
 __all__ = [
@@ -51,16 +50,15 @@ def check(
     *,
     systems: Mapping[str, str | None] | None = None,
     window: int | None = None,
-    count: Counter | None = None,
     informing: bool = True,
 ) -> tuple[Finding, ...]:
     """Every finding, the gravest first.
 
     `systems` are the system prompts of the candidates by name; `window` is the smallest context of their models, in
-    tokens as `count` counts them. Findings of the training set have `train-` before their id. Without `informing`,
+    tokens. Findings of the training set have `train-` before their id. Without `informing`,
     what only informs may be left out where it takes long to find.
     """
-    checked = Checked(eval_set, train_set, systems, window, count or ESTIMATE, informing)
+    checked = Checked(eval_set, train_set, systems, window, informing)
     found = [finding for one in CHECKS for finding in one(checked)]
     order = {"error": 0, "warning": 1, "info": 2}
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Literal
 
 from ftvp_core.data.near import MOST_PARTNERS, near_pairs, near_pairs_between, turned_round
-from ftvp_core.tokens import ESTIMATE, Counter
 from ftvp_core.types import Example, ExampleSet, Finding
 
 #: More distinct references than this share of the rows: free text, not labels.
@@ -29,7 +28,6 @@ class Checked:
     train_set: ExampleSet | None = None
     systems: Mapping[str, str | None] | None = None
     window: int | None = None
-    count: Counter = ESTIMATE
     informing: bool = True
 
     def parts(self) -> Iterator[tuple[Part, ExampleSet]]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ftvp_core.data.checks.common import Checked, Part, asked, finding, folded, rows_of, shown, whose
+from ftvp_core.tokens import ESTIMATE
 from ftvp_core.types import Example, ExampleSet, Finding
 
 #: Tokens that are absurd for one row, whatever the model.
@@ -39,7 +40,7 @@ def too_long(checked: Checked) -> Iterator[Finding]:
     for part, examples in checked.parts():
         texts = {row: _all_text(one) for row, one in rows_of(examples)}
         sizes = {
-            row: checked.count.count(text)
+            row: ESTIMATE.count(text)
             for row, text in texts.items()
             if 4 * len(text) > window and len(text.encode()) > window
         }
@@ -50,7 +51,7 @@ def too_long(checked: Checked) -> Iterator[Finding]:
         )
         yield from finding(
             "too-long", "warning", rows,
-            f"{whose(part)} longer than {against}: {{n}}, up to {longest:,} tokens ({checked.count.method}). They are cut or refused. Shorten or drop them.",
+            f"{whose(part)} longer than {against}: {{n}}, up to {longest:,} tokens ({ESTIMATE.method}). They are cut or refused. Shorten or drop them.",
             part,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Plain columns, recognised by names that people give them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ftvp_core.data.formats.base import NAMES, NO, Format, recorded_of, tags_of, texts
 from ftvp_core.data.rows import Table, as_text
@@ -31,6 +31,12 @@ def recognise(columns: Iterable[str]) -> tuple[str | None, str | None]:
         (by_folded[name] for name in REFERENCE_NAMES if name in by_folded and by_folded[name] != input_), None
     )
     return input_, reference
+
+
+def one_of(cells: Mapping[str, str]) -> str:
+    """What is asked of several texts by name: the only one, the one named as inputs are, or all of them with names."""
+    only = recognise(cells)[0] or (next(iter(cells)) if len(cells) == 1 else None)
+    return cells[only] if only else "\n".join(f"{name}: {text}" for name, text in cells.items())
 
 
 def recorded_column(columns: Iterable[str], taken: Iterable[str | None]) -> str | None:

@@ -3,13 +3,13 @@
 Tool turns are kept as text: a call as the JSON of its name and arguments, a result as a user's turn with a mark.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ftvp_core.data.formats.base import as_json, held, misfit
 from ftvp_core.data.rows import as_text
+from ftvp_core.schemas import parsed
 from ftvp_core.types import Message, Role
 
 RESULT_MARK = "[tool result]"
@@ -128,13 +128,5 @@ def _part(where: str, place: str, value: Any) -> str:
 def _call(call: dict[str, Any]) -> str:
     """A tool's call as JSON. Arguments that are JSON already keep their spelling."""
     arguments = call.get("arguments", call.get("input", {}))
-    spelled = arguments if isinstance(arguments, str) and _is_json(arguments) else as_json(arguments)
+    spelled = arguments if isinstance(arguments, str) and parsed(arguments)[0] else as_json(arguments)
     return f'{{"name": {as_json(call.get("name"))}, "arguments": {spelled}}}'
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -19,7 +19,7 @@ from ftvp_core.data.formats.base import (
     recorded_of,
     tags_of,
 )
-from ftvp_core.data.formats.columns import recognise
+from ftvp_core.data.formats.columns import one_of
 from ftvp_core.data.rows import Row, Table, as_text
 from ftvp_core.types import Assertion, Example
 
@@ -144,15 +144,13 @@ def _example(
     metadata: Mapping[str, str | list[str]],
     recorded: Any,
 ) -> Example:
-    """A test's Example. What is asked is the only variable, the one named as inputs are, or all of them by name."""
-    only = recognise(variables)[0] or (next(iter(variables)) if len(variables) == 1 else None)
-    asked = variables[only] if only else "\n".join(f"{name}: {text}" for name, text in variables.items())
+    """A test's Example: `one_of` its variables is asked, between the affixes."""
     equal = [one for one in assertions if one.name == "equals" and not one.negated]
     columns = {key: ", ".join(value) if isinstance(value, list) else value for key, value in metadata.items()}
     columns |= {"description": description} if description else {}
     return example(
         {**columns, **variables},
-        f"{affixes[0]}{asked}{affixes[1]}",
+        f"{affixes[0]}{one_of(variables)}{affixes[1]}",
         [_cell(equal[0].value)] if len(equal) == 1 else [],
         tags=tags_of(metadata.get("tags")),
         assertions=assertions,

@@ -23,7 +23,7 @@ from ftvp_core.data.formats.base import (
     tags_of,
     texts,
 )  # fmt: skip
-from ftvp_core.data.formats.columns import named, recognise
+from ftvp_core.data.formats.columns import named, one_of, recognise
 from ftvp_core.data.formats.conversation import ROLES, is_turns, prompt_of, turns_of
 from ftvp_core.data.rows import Row, Table, as_text
 from ftvp_core.types import Assertion, Example, Mapped
@@ -73,14 +73,8 @@ def asked(where: str, key: str, value: Any) -> tuple[str, dict[str, Any]]:
         if is_turns(found.get("messages")):
             return asked(where, f"{key}.messages", found["messages"])
         columns = {name: as_text(one) for name, one in found.items()}
-        return _one_of(columns), {"columns": columns}
+        return one_of(columns), {"columns": columns}
     return (as_json(found) if isinstance(found, list) else as_text(found)), {}
-
-
-def _one_of(columns: dict[str, str]) -> str:
-    """The only text, the one named as inputs are, or all of them by name."""
-    only = recognise(columns)[0] or (next(iter(columns)) if len(columns) == 1 else None)
-    return columns[only] if only else "\n".join(f"{name}: {text}" for name, text in columns.items())
 
 
 def answered(value: Any) -> str | None:
