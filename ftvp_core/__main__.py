@@ -189,9 +189,7 @@ def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
     if options.max_cost is not None:
         run = replace(run, limit_usd=options.max_cost)
     plan = stored_plan(store, run)
-    if options.max_cost is not None:  # kept once it is known to fit the run
-        store.set_limit(run.id, options.max_cost)
-    store.requeue(run.id, enqueued=False, failed=retried)
+    store.requeue(run.id, enqueued=False, failed=retried, limit_usd=options.max_cost)  # known by now to fit the run
     return plan
 
 
