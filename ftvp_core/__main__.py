@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("cancelled", 2)
     except BrokenPipeError:  # `runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
 
 
@@ -145,9 +145,16 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str) -> int:
 
     with _progress_bar(" answers") as bar:
         ended = execute(store, run_id, _moves(bar), options.concurrency)
-    _write_outputs(options, store, run_id, show=True)
+    status = 0
+    try:
+        _write_outputs(options, store, run_id, show=True)
+    except BrokenPipeError:  # `run | head`: what came of the run is its status all the same
+        _close_output()
+    except (UserError, OSError) as error:  # it was paid for: the report alone is missing
+        again = f"python -m ftvp_core export {run_id} --json F"
+        status = _complain(f"run {run_id} is kept, its report isn't written ({error}); write it with: {again}", 2)
     if ended.state == "done":
-        return 0
+        return status
     resume = f"python -m ftvp_core run --resume {run_id}"
     return _complain(f"run {run_id} ended {ended.state}: {ended.cause}; what finished is kept, go on with: {resume}", 2)
 
@@ -404,6 +411,11 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
     return int(text)
+
+
+def _close_output() -> None:
+    """Nobody reads it any more: what is still written, at the interpreter's end too, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(line: str, status: int) -> int:
