@@ -1,5 +1,6 @@
 """On PostgreSQL everything holds that holds on SQLite: one of what is asked for once, the limit, the figures after kills."""
 
+import json
 import os
 import shutil
 import signal
@@ -146,19 +147,22 @@ def test_a_kill_changes_no_figure_and_repeats_only_what_was_under_way(on_postgre
     project = on_postgres
     with fault_server(latency_s=0.03, f429=0.1) as served:
         project.write(served, n=N, models={"a": PRICE, "b": PRICE}, concurrency=IN_FLIGHT, cache=False)
+        (project.folder / "old.jsonl").write_text(json.dumps({"id": "r0", "output": "NUL: \0"}))
+        asked_of = [{"name": name, "model": f"sim/{name}", "prompt": {"user": "{question}"}} for name in "ab"]
+        project.edit(candidates=[*asked_of, {"name": "old", "recorded": "old.jsonl"}])
         process = project.start("run", str(project.file))
         until_served(served, 120)
         process.kill()
         process.communicate()
         with database.connect() as connection:
-            finished = connection.execute(text("SELECT arm, example FROM results")).all()
+            finished = connection.execute(text("SELECT arm, example FROM results WHERE arm < 2")).all()
             run_id = connection.execute(text("SELECT id FROM runs")).scalar_one()
         asked = [served.attempts["ab"[arm], example] for arm, example in finished]
         status, report, _ = project.run("--resume", run_id)
     assert (status, report["state"], len(asked) > 50) == (0, "done", True)
     assert [served.attempts["ab"[arm], example] for arm, example in finished] == asked
     assert sum(served.answered.values()) <= 2 * N + IN_FLIGHT
-    assert [one["accuracy"] for one in report["candidates"]] == [truth("a", N), truth("b", N)]
+    assert [one["accuracy"] for one in report["candidates"]] == [truth("a", N), truth("b", N), 0]
 
 
 def test_two_processes_on_one_run_and_a_restart_stay_within_the_limit(on_postgres: Project, database: Engine) -> None:
