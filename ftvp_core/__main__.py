@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ftvp_core.commands import check, run, stored, train, worker
-from ftvp_core.commands.console import complain
+from ftvp_core.commands.console import close_output, complain
 from ftvp_core.errors import FtvpError, UserError
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return complain("cancelled", 2)
     except BrokenPipeError:  # `runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        close_output()
         return 0
 
 

@@ -98,6 +98,8 @@ def changed(old: str, new: str) -> str:
         (SMALL.replace("model: openai/m", "model: openai/m, retrieval: {}"), "candidates[0].retrieval", "knowledge"),
         (SMALL + "name: b\nname: c\n", "line 6", "twice"),
         ("eval_set: [unclosed", "line 1", "not YAML"),
+        ('{"name": "half \\ud83d", "eval_set": {"path": "e.csv"}}', "half a character", "half '"),
+        ('name: "half \\ud83d"', "half a character", "after"),
         ("just text", "c.yaml", "expected keys"),
         ("", "c.yaml", "nothing"),
     ],

@@ -1,5 +1,6 @@
 """What commands say while they run, and how they end: on standard error."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Never
@@ -12,6 +13,11 @@ def complain(line: str, status: int) -> int:
     """Say it in one line, and return the exit status."""
     print(f"ftvp: {line}", file=sys.stderr)
     return status
+
+
+def close_output() -> None:
+    """Nobody reads it any more: what is still written, at the interpreter's end too, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def progress_bar(unit: str) -> "tqdm[Never]":

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftvp_core.commands.console import complain, moves, progress_bar
+from ftvp_core.commands.console import close_output, complain, moves, progress_bar
 from ftvp_core.commands.outputs import add_outputs, check_outputs, write_outputs
 from ftvp_core.errors import UserError
 from ftvp_core.types import MOST_USD
@@ -64,9 +64,16 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "
 
     with progress_bar(" answers") as bar:
         ended = execute(store, run_id, moves(bar), options.concurrency, plan)
-    write_outputs(options, store, run_id, show=True, sources=plan.sources)
+    status = 0
+    try:
+        write_outputs(options, store, run_id, show=True, sources=plan.sources)
+    except BrokenPipeError:  # `run | head`: what came of the run is its status all the same
+        close_output()
+    except (UserError, OSError) as error:  # it was paid for: the report alone is missing
+        again = f"python -m ftvp_core export {run_id} --json F"
+        status = complain(f"run {run_id} is kept, its report isn't written ({error}); write it with: {again}", 2)
     if ended.state == "done":
-        return 0
+        return status
     resume = f"python -m ftvp_core run --resume {run_id}"
     return complain(f"run {run_id} ended {ended.state}: {ended.cause}; what finished is kept, go on with: {resume}", 2)
 
@@ -108,9 +115,7 @@ def _resumed_plan(store: "Store", options: argparse.Namespace) -> "Plan | None":
     if options.max_cost is not None:
         run = replace(run, limit_usd=options.max_cost)
     plan = stored_plan(store, run)
-    if options.max_cost is not None:  # kept once it is known to fit the run
-        store.set_limit(run.id, options.max_cost)
-    store.requeue(run.id, enqueued=False, failed=retried)
+    store.requeue(run.id, enqueued=False, failed=retried, limit_usd=options.max_cost)  # known by now to fit the run
     return plan
 
 

@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import DBAPIError
+
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
 from ftvp_core.jobs.export import export_next
@@ -23,18 +25,24 @@ AFTER_TROUBLE_S = 10.0
 def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
     """Carry out runs until `until()` says so; it is asked between runs."""
     while not until():
-        run_id = store.next_job()
-        if run_id is None:
-            if not (measure_next(store) or export_next(store)):
-                time.sleep(ASK_EVERY_S)
-            continue
         try:
-            ended = execute(store, run_id)
+            if not _next(store):
+                time.sleep(ASK_EVERY_S)
         except UserError as error:  # another worker was quicker
             log.info("%s", error)
-            continue
         except RunStopped as error:  # the disk is full, or another took the run up while this one was silent
             log.info("%s", error)
             time.sleep(AFTER_TROUBLE_S)
-            continue
-        log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")
+        except DBAPIError as error:  # the store's server is gone for a while
+            log.info("the store can't be read (%s)", error.orig)
+            time.sleep(AFTER_TROUBLE_S)
+
+
+def _next(store: Store) -> bool:
+    """Whether there was anything to do."""
+    run_id = store.next_job()
+    if run_id is None:
+        return measure_next(store) or export_next(store)
+    ended = execute(store, run_id)
+    log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")
+    return True

@@ -19,8 +19,8 @@ WRONG_MODEL = {403, 404, 405}
 TRANSIENT = {408, 409, 425, 429}
 #: Who asks for a longer wait than a year means never.
 LONGEST_WAIT_S = 366 * 86_400.0
-#: A gateway gave up waiting; what stands behind it may have answered, and billed.
-GATEWAY = {502, 504}
+#: A gateway gave up waiting; what stands behind it may have answered, and billed. 520 and 524 are Cloudflare's.
+GATEWAY = {502, 504, 520, 524}
 #: More tokens than this in one request are a server's mistake: as good as no count.
 MOST_TOKENS = 10**9
 #: A shorter key is a placeholder (`EMPTY`, `none`): hiding it would only break words.
@@ -83,8 +83,8 @@ def chat_answer(
 
 
 def _whole(text: str) -> str:
-    """JSON can escape half a surrogate pair, which is no text: it is shown as U+FFFD, like any broken byte."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """JSON can escape what no text holds, half a surrogate pair or NUL: it is shown as U+FFFD, like any broken byte."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class NoContent(CallFailed):
@@ -121,15 +121,16 @@ def retry_after(value: str | None) -> float | None:
         pass
     try:
         return min(LONGEST_WAIT_S, max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
 def refused(status: int, wait: str | None, text: str, api_key: str | None) -> CallFailed:
     no_quota = "insufficient_quota" in text
+    taken = status // 100 == 2  # 201, 202, 206: no answer, and no refusal either
     return CallFailed(
         f"HTTP {status}{': ' + message if (message := server_words(text, api_key)) else ''}",
-        outcome="unknown" if status in GATEWAY else "refused",
+        outcome="unknown" if taken or status in GATEWAY else "refused",
         retry=(status in TRANSIENT or status >= 500) and not no_quota,
         retry_after_s=retry_after(wait),
         stops="provider" if status in WRONG_PROVIDER or no_quota else "model" if status in WRONG_MODEL else None,
@@ -139,12 +140,19 @@ def refused(status: int, wait: str | None, text: str, api_key: str | None) -> Ca
 
 def server_words(text: str, api_key: str | None) -> str:
     """The server's own words for an error, one short line. Some servers repeat the key they were sent: not here."""
-    if api_key and len(api_key) >= SHORTEST_SECRET:
-        text = text.replace(api_key, "[key]")
     try:
         loaded = json.loads(text)
         error = loaded.get("error", loaded)
         said = error.get("message", "") if isinstance(error, dict) else error
     except (ValueError, AttributeError, RecursionError):
         said = text
-    return _whole(" ".join(str(said).split()))[:200]
+    return _whole(" ".join(_without(api_key, str(said)).split()))[:200]
+
+
+def _without(api_key: str | None, text: str) -> str:
+    """Hide the key, or the part of it that a text ends with: a body may be cut, or break off, inside it."""
+    if api_key is None or len(api_key) < SHORTEST_SECRET:
+        return text
+    text = text.replace(api_key, "[key]")
+    part = next((size for size in range(len(api_key) - 1, 3, -1) if text.endswith(api_key[:size])), 0)
+    return f"{text[:-part]}[key]" if part else text

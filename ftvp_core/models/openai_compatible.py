@@ -7,13 +7,15 @@ and at 64 in flight a reported p95 of 295 ms for a true 100. Retries, back-off a
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
 from ftvp_core.errors import CallFailed, SchemaRefused
 from ftvp_core.models.chat import chat_answer, chat_body, completion, refused, server_words
 from ftvp_core.models.json_schema import refuses_schema
-from ftvp_core.models.posting import posted, session
+from ftvp_core.models.posting import body_of, parts_of, posted, session
 from ftvp_core.types import Answer, Request
 
 
@@ -37,11 +39,11 @@ class OpenAICompatible:
         refusal = refused if request.output_schema is None else _refused_with_schema
         started = time.perf_counter()
         async with posted(self._session, self._url, body, timeout_s, self._api_key, refusal) as response:
-            if request.stream:
+            if request.stream and response.content_type != "application/json":  # some servers don't stream, and say so
                 return await _streamed(response, started, self._api_key)
-            raw = await response.read()
+            raw = await body_of(response)
             latency_s = time.perf_counter() - started
-        return _parsed(raw, latency_s)
+        return _parsed(raw, latency_s, self._api_key)
 
 
 def _refused_with_schema(status: int, wait: str | None, text: str, api_key: str | None) -> CallFailed:
@@ -49,47 +51,103 @@ def _refused_with_schema(status: int, wait: str | None, text: str, api_key: str 
     return SchemaRefused(str(failure), status) if refuses_schema(status, text) else failure
 
 
-def _parsed(raw: bytes, latency_s: float) -> Answer:
+def _parsed(raw: bytes, latency_s: float, api_key: str | None) -> Answer:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         body = None
+    if isinstance(body, dict) and body.get("error") and not body.get("choices"):
+        said = server_words(raw.decode(errors="replace"), api_key)
+        raise CallFailed(f"the answer isn't a chat completion: {said}", outcome="unknown", retry=True)
     return completion(body, latency_s)
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What a stream has said so far."""
+
+    texts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    reason: Any = None
+    usage: Any = None
+    has_choice: bool = False
+
+    def add(self, chunk: Any) -> bool:
+        """Whether it says something."""
+        choices = [(choice.get("delta") or {}, choice.get("finish_reason")) for choice in chunk.get("choices") or ()]
+        said = [text for delta, _ in choices if (text := delta.get("content")) is not None]
+        refused = [text for delta, _ in choices if (text := delta.get("refusal")) is not None]
+        is_something = bool("".join(said) + "".join(refused))
+        self.texts += said
+        self.refusals += refused
+        self.has_choice = self.has_choice or bool(choices)
+        self.reason = next((why for _, why in choices if why), self.reason)
+        self.usage = chunk.get("usage") or self.usage
+        return is_something
+
+    def answer(self, latency_s: float, ttft_s: float | None) -> Answer:
+        """As if it had come at once: a refusal has no content, and content that never came is none."""
+        content, refusal = ("".join(parts) if parts else None for parts in (self.texts, self.refusals))
+        if refusal:
+            content = content or None
+        return chat_answer(content, refusal, reason=self.reason, usage=self.usage, latency_s=latency_s, ttft_s=ttft_s)
+
+
 async def _streamed(response: aiohttp.ClientResponse, started: float, api_key: str | None) -> Answer:
-    parts: list[str] = []
-    first = reason = usage = None
+    heard = _Heard()
+    first = None
     complete = False
     async for data in _events(response):
-        if data == "[DONE]":
+        if data == b"[DONE]":
             complete = True
             continue
         try:
             chunk = json.loads(data)
             failed = chunk.get("error")
-            choices = [
-                (choice.get("delta") or {}, choice.get("finish_reason")) for choice in chunk.get("choices") or ()
-            ]
-            texts = [delta.get("content") or "" for delta, _ in choices]
-            text = "".join(texts)
+            is_something = heard.add(chunk)
         except (ValueError, TypeError, AttributeError, RecursionError):
             raise CallFailed("the stream isn't of chat completion chunks", outcome="unknown", retry=True) from None
         if failed:  # some servers say so inside the stream and end it as if all were well
-            raise CallFailed(f"the stream broke off: {server_words(data, api_key)}", outcome="unknown", retry=True)
-        usage = chunk.get("usage") or usage
-        if text:
-            first = first if first is not None else time.perf_counter() - started
-            parts.append(text)
-        reason = next((said for _, said in choices if said), reason)
-    if not complete and reason is None:
+            said = server_words(data.decode(errors="replace"), api_key)
+            raise CallFailed(f"the stream broke off: {said}", outcome="unknown", retry=True)
+        if is_something and first is None:
+            first = time.perf_counter() - started
+    if not heard.has_choice or not (complete or heard.reason):
         raise CallFailed("the stream ended early", outcome="unknown", retry=True)
-    latency_s = time.perf_counter() - started
-    return chat_answer("".join(parts), None, reason=reason, usage=usage, latency_s=latency_s, ttft_s=first)
+    return heard.answer(time.perf_counter() - started, first)
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
-    """The data of server-sent events."""
-    async for line in response.content:
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The data of server-sent events (WHATWG HTML, 9.2.6), also of a server that leaves out the line between two."""
+    data: list[bytes] = []
+    async for line in _lines(response):
         if line.startswith(b"data:"):
-            yield line[5:].strip().decode()
+            if data and _is_json(b"\n".join(data)):
+                yield b"\n".join(data)
+                data = []
+            data += [said] if (said := line[5:].strip()) else []
+        elif not line and data:
+            yield b"\n".join(data)
+            data = []
+    if data:
+        yield b"\n".join(data)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """However long: aiohttp's own end at half a megabyte."""
+    rest = bytearray()
+    async for part in parts_of(response):
+        rest += part
+        if b"\n" in part:
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                yield bytes(line.rstrip(b"\r"))
+    yield bytes(rest)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True

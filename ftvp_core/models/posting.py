@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
@@ -11,6 +11,11 @@ from ftvp_core.models.chat import refused
 
 #: What a status, its Retry-After, its body and the key that was sent mean.
 Refusal = Callable[[int, str | None, str, str | None], CallFailed]
+
+#: A larger body is no answer that anyone asked for: it is read no further, whatever it was packed to.
+MOST_BYTES = 2**26
+#: Of a refusal's body, and the seconds that it may take: its status has said what it means.
+REFUSAL_BYTES, REFUSAL_S = 2**16, 1.0
 
 
 def session(api_key: str | None) -> aiohttp.ClientSession:
@@ -43,7 +48,7 @@ async def posted(
             client.post(url, data=body, headers=headers, allow_redirects=False) as response,
         ):
             if response.status != 200:
-                text = (await response.content.read(4096)).decode(errors="replace")
+                text = await _beginning(response)
                 raise refusal(response.status, response.headers.get("Retry-After"), text, api_key)
             yield response
     except TimeoutError:
@@ -56,3 +61,30 @@ async def posted(
         raise CallFailed("the stream isn't UTF-8", outcome="unknown", retry=True) from None
     except (aiohttp.ClientError, OSError) as error:
         raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
+
+
+async def body_of(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises CallFailed where it is larger than any answer."""
+    return b"".join([part async for part in parts_of(response)])
+
+
+async def parts_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises CallFailed where it is larger than any answer."""
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MOST_BYTES:  # not tried again: it would be billed again
+            raise CallFailed(f"the answer is larger than {MOST_BYTES:,} bytes", outcome="unknown")
+        yield part
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """What a refusal says, as far as it comes."""
+    said = b""
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(REFUSAL_S):
+            async for part in response.content.iter_any():
+                said += part
+                if len(said) > REFUSAL_BYTES:
+                    break
+    return said.decode(errors="replace")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.chat import token_count
-from ftvp_core.models.posting import posted, session
+from ftvp_core.models.posting import body_of, posted, session
 from ftvp_core.types import NO_USAGE, Usage
 
 
@@ -55,7 +55,7 @@ class SearchServer:
         raw = json.dumps(body, ensure_ascii=False).encode()
         started = time.perf_counter()
         async with posted(self._session, f"{self._base_url}/{path}", raw, timeout_s, self._api_key) as response:
-            answer = await response.read()
+            answer = await body_of(response)
         latency_s = time.perf_counter() - started
         try:
             return json.loads(answer), latency_s

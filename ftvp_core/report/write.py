@@ -118,11 +118,13 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
 
 def save(path: Path, text: str) -> None:
     """Write a report whole or not at all. Raises UserError."""
-    part = path.with_name(f".{path.name}.part")
+    is_device = path.exists() and not path.is_file()  # /dev/stdout or a pipe: it is written to, not replaced
+    part = path if is_device else path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
-        part.replace(path)
+        if not is_device:
+            part.replace(path)
     except OSError as error:
         raise UserError(str(path), f"can't be written ({error.strerror})", "name another file") from None
 

@@ -57,7 +57,7 @@ class Ledger:
     def _commit(self, waiting: Sequence[_Waiting]) -> None:
         """A failure to write, of whatever kind, reaches everyone who waits: nothing more is sent, and nothing hangs."""
         try:
-            with self._store.writing() as connection:
+            with self._store.writing(alone=False) as connection:
                 holds = iter(commit(connection, self._run_id, [entry for entries, _ in waiting for entry in entries]))
             answers: list[list[bool] | RunStopped] = [[next(holds) for _ in entries] for entries, _ in waiting]
         except Exception as error:  # noqa: BLE001, a full disk or a value that no column takes: it is handed on

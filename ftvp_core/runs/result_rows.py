@@ -41,7 +41,7 @@ def answered(
         json_mode = "constrained"
     grade = (arm.graders or plan.graders).grade(answer.output, example)
     return _row(work) | {
-        "output": answer.output,
+        "output": answer.output.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # no text of PostgreSQL's holds it
         "finish_reason": answer.finish_reason,
         "grade": grade.value,
         "ungraded": grade.reason or None,

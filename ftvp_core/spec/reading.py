@@ -18,6 +18,10 @@ def parse(text: str, where: str) -> Spec:
     """Read a comparison file's text. Raises UserError with `where`, the key's path and what to do."""
     try:
         loaded = _loaded(text)
+        json.dumps(loaded, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # JSON and YAML can escape half a surrogate pair, which no file or server takes
+        beside = error.object[max(0, error.start - 20) : error.start]
+        raise UserError(where, f"found half a character (a lone surrogate) after {beside!r}", "mend it") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -11,6 +11,9 @@ from ftvp_core.errors import StoreFailed, UserError
 from ftvp_core.store.schema import HEAD, metadata
 from ftvp_core.store.store import Store
 
+#: How long a transaction on a server may do nothing, and how long another waits for its locks; SQLite's is the same.
+IDLE_MS, LOCK_MS = 15_000, 30_000
+
 
 def home() -> Path:
     """Where state lives: FTVP_HOME, else `.ftvp/` beside app.py."""
@@ -29,11 +32,11 @@ def open_store(url: str | None = None) -> Store:
             ) from None
         url = f"sqlite:///{home() / 'ftvp.db'}"
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))  # a server may have begun anew
     except (ArgumentError, ImportError) as error:  # no address, or a database whose driver isn't installed
         raise UserError("FTVP_DATABASE_URL", f"can't be used ({error})", "see the README") from None
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+    prepare = _prepare_sqlite if engine.dialect.name == "sqlite" else _prepare_server
+    prepare(engine)
     try:
         _bring_up_to_date(engine)
     except (DBAPIError, StoreFailed) as error:
@@ -46,8 +49,19 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def pragmas(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where `writing` says, not where sqlite3 thinks
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={LOCK_MS}", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_server(engine: Engine) -> None:
+    """A process that is suspended inside a transaction, or whose machine sleeps, holds its locks no longer than this."""
+
+    @event.listens_for(engine, "connect")
+    def settings(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MS}")
+            cursor.execute(f"SET lock_timeout = {LOCK_MS}")
+        connection.commit()
 
 
 def _bring_up_to_date(engine: Engine) -> None:

@@ -179,15 +179,17 @@ class Runs(Base):
         with self.writing() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(pause=paused))
 
-    def requeue(self, run_id: str, *, enqueued: bool, failed: bool = False) -> None:
+    def requeue(self, run_id: str, *, enqueued: bool, failed: bool = False, limit_usd: Decimal | None = None) -> None:
         """Make a run that ended early, or was left by its process, queued again: for a worker, or for this process.
 
         Its rows that failed where another try may succeed are forgotten, their attempts stay in the ledger; with
         `failed` all rows that failed are, and a finished run begins again for them. Labels that a tuned student has
-        learned from stay as they are.
+        learned from stay as they are. `limit_usd` is a new limit, but of no run that a process works on.
         """
         with self.writing() as connection:
             row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one()
+            if limit_usd is not None and _state(row) != "running":
+                connection.execute(update(runs).where(runs.c.id == run_id).values(limit_usd=limit_usd))
             if _state(row) not in {"interrupted", "partial", "failed", "cancelled", *(("done",) if failed else ())}:
                 return
             again = {"state": "queued", "cancel": False, "pause": False, "owner": None, "enqueued": enqueued}
@@ -202,10 +204,6 @@ class Runs(Base):
             one = runs.c.id == run_id
             ended = {"state": state, "cause": cause, "finished_at": time.time(), "owner": None}
             connection.execute(update(runs).where(one).values(ended | ({"lag_s": lag_s} if lag_s is not None else {})))
-
-    def set_limit(self, run_id: str, limit_usd: Decimal) -> None:
-        with self.writing() as connection:
-            connection.execute(update(runs).where(runs.c.id == run_id).values(limit_usd=limit_usd))
 
 
 def _learned(connection: Connection, run: Row[Any]) -> list[int]:

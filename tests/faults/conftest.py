@@ -74,6 +74,12 @@ class Project:
             ((lag_s,),) = connection.execute("SELECT lag_s FROM runs")
         return None if lag_s is None else float(lag_s)
 
+    def limit_usd(self) -> float:
+        """Of the only run."""
+        with closing(sqlite3.connect(self.folder / "home" / "ftvp.db")) as connection:
+            ((pico,),) = connection.execute("SELECT limit_usd FROM runs")
+        return float(pico) / 1e12
+
     def newest(self) -> tuple[str, str]:
         """Id and state of the newest run."""
         id_, state, _ = self.call("runs").stdout.splitlines()[0].split(" ", 2)

@@ -14,7 +14,7 @@ SAME = ("n", "n_scored", "n_failed", "n_ungraded", "accuracy", "interval")
 
 
 def until_served(served: Served, requests: int) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 120
     while served.requests < requests:
         assert time.monotonic() < limit, "the server was not asked in time"
         time.sleep(0.005)
@@ -58,7 +58,7 @@ def test_a_kill_does_not_lose_how_busy_the_machine_was(project: Project) -> None
     with fault_server(latency_s=0.1) as served:
         process = project.start("run", str(project.write(served, n=1000, concurrency=4)))
         until_served(served, 1)
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 120
         while project.lag_s() is None:  # it is kept with each beat
             assert time.monotonic() < limit
             time.sleep(0.05)
