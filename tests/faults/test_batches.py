@@ -15,7 +15,7 @@ from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
 from ftvp_core.report.load import load_report
 from ftvp_core.report.write import to_json
-from ftvp_core.runs import in_batches
+from ftvp_core.runs import batch_outcomes, batch_requests
 from ftvp_core.runs.cached import keyed
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.runs.stored import new_run
@@ -140,7 +140,7 @@ def test_a_line_that_is_missing_is_of_unknown_cost_and_asked_for_in_three_batche
 def test_what_is_too_large_for_one_batch_is_split(
     inside: Project, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, sizes: list[int] | None
 ) -> None:
-    monkeypatch.setattr(in_batches, f"MOST_{limit}", value)
+    monkeypatch.setattr(batch_requests, f"MOST_{limit}", value)
     with fault_server() as served:
         write(inside, served)
         state, one, _ = run(inside)
@@ -228,7 +228,7 @@ def test_a_stream_in_a_batch_is_refused_before_any_call(inside: Project) -> None
 def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
     inside: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_batches, "WINDOW", 10)
+    monkeypatch.setattr(batch_outcomes, "WINDOW", 10)
     chunks: list[int] = []
 
     def broken(*given: Any) -> Any:
@@ -239,7 +239,7 @@ def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
 
     with fault_server() as served:
         write(inside, served)
-        monkeypatch.setattr(in_batches, "keyed", broken)
+        monkeypatch.setattr(batch_outcomes, "keyed", broken)
         state, one, _ = run(inside)
         assert (state, one["n_scored"]) == ("partial", 20)
         state, one, _ = run(inside, newest())
