@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.openai_batches import RemoteBatch
 from ftvp_core.runs.cached import keyed
+from ftvp_core.runs.calls import Settled
 from ftvp_core.runs.result_rows import answered, failed, failed_outcome
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Work
@@ -18,6 +19,13 @@ from ftvp_core.types import Answer, JsonMode
 TRIES = 3
 
 Answers = Mapping[str, Answer | CallFailed]
+
+
+class NotBegun(CallFailed):
+    """A request of a batch that was refused as a whole: it is asked again, and was no try."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause, outcome="refused", retry=True)
 
 
 class Outcomes:
@@ -40,16 +48,14 @@ class Outcomes:
         for at in range(0, len(intents), WINDOW):
             chunk = intents[at : at + WINDOW]
             works = await asyncio.to_thread(keyed, self._run, [one.unit for one in chunk], self._identities)
-            outcomes: list[Outcome] = []
-            rows: list[ResultRow] = []
+            came = Settled()
             for work, intent in zip(works, chunk, strict=True):
                 said = answers.get(custom_id(intent.unit, intent.attempt), missing)
                 outcome, row = self._outcome(work, intent, said)
-                outcomes.append(outcome)
-                rows += [row] if row else []
+                came.entries += [outcome, row] if row else [outcome]
                 if row is None and (isinstance(said, Answer) or said.stops is None):
                     again.append(work.unit)
-            await write(self._run, outcomes, rows)
+            await self._run.calls.write(came)
         await asyncio.to_thread(self._run.store.change_batch, batch, settled=True)
         return again
 
@@ -64,20 +70,12 @@ class Outcomes:
         if said.stops is not None:
             self._stop(said)
             return outcome, None
-        if said.outcome == "unsent":
+        if said.outcome == "unsent" or isinstance(said, NotBegun):
             return outcome, None
         self._tries[work.unit] += 1
         if said.retry and self._tries[work.unit] < TRIES:
             return outcome, None
         return outcome, failed(work, str(said), transient=said.retry)
-
-
-async def write(run: Underway, outcomes: Sequence[Outcome], rows: Sequence[ResultRow]) -> None:
-    """Commit them, and count them."""
-    if outcomes or rows:
-        await run.ledger.write(*outcomes, *rows)
-        run.settled(outcomes)
-        run.count(len(rows))
 
 
 def custom_id(unit: Unit, attempt: int) -> str:
@@ -87,6 +85,8 @@ def custom_id(unit: Unit, attempt: int) -> str:
 
 def missing(remote: RemoteBatch, answers: Answers) -> CallFailed:
     """What is to be said of a request without a line: not run, where all that was completed is there."""
+    if remote.state == "failed":
+        return NotBegun(f"its batch {remote.id} failed: {remote.cause or 'its provider names no cause'}")
     came = sum(isinstance(one, Answer) for one in answers.values())
     if remote.state != "completed" and remote.completed is not None and came >= remote.completed:
         said = f"its batch was {remote.state} before it was answered"
