@@ -11,6 +11,11 @@ from aiohttp import web
 
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 ENDED = {"completed", "failed", "expired", "cancelled"}
+#: Lines that no answer can be read from, each of another kind.
+BROKEN = (
+    b"\n", b"not JSON\n", b'{"custom_id": "0-0-0-1", "response": {"status_code": 200, "body"\n', b"[1, 2]\n", b"null\n",
+    b'{"custom_id": 7}\n', b'{"custom_id": "of-nobody", "response": null}\n', b"\xff\xfe\n", b"[" * 9_999 + b"\n",
+)  # fmt: skip
 
 
 @dataclass
@@ -18,7 +23,8 @@ class BatchFaults:
     """What goes wrong. `ends`: how the first batches end, one after another; each later one is completed.
 
     Of an expired or cancelled batch every second request was answered. `missing`, `refused`, `twice`: every so-manyth
-    line is left out of the output, is an error of its own, or stands there twice.
+    line is left out of the output, is an error of its own, or stands there twice. `malformed`: so many broken lines,
+    each of another kind, stand before the others.
     """
 
     takes_s: float = 0.0
@@ -26,11 +32,17 @@ class BatchFaults:
     missing: int = 0
     refused: int = 0
     twice: int = 0
+    malformed: int = 0
+    cut_downloads: int = 0  # of so many the connection is dropped in the middle
+    gone_files: bool = False  # what the answers are in isn't kept any more
+    queue: int = 0  # so many requests may wait at once: a batch that is one too many fails
+    cancel_takes_s: float = 0.0
     drop_creates: int = 0  # so many are created, and the connection is dropped before the answer
     refuse_creates: int = 0  # so many are answered 429, and nothing is created
     hold_create_s: float = 0.0  # created, and answered later
     no_listing: bool = False
     unauthorized: bool = False
+    locked: str = ""  # the batch of this id may not be looked at: the key was taken away meanwhile
 
 
 class Batches:
@@ -70,8 +82,19 @@ class Batches:
         self.files[id_] = file.file.read()
         return web.json_response({"id": id_, "object": "file", "purpose": "batch"})
 
-    async def content(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.files[request.match_info["id"]])
+    async def content(self, request: web.Request) -> web.StreamResponse:
+        if self.faults.gone_files:
+            return web.json_response({"error": {"message": "No such File object"}}, status=404)
+        body = self.files[request.match_info["id"]]
+        if self.faults.cut_downloads == 0:
+            return web.Response(body=body)
+        self.faults.cut_downloads -= 1
+        response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
 
     async def create(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -86,7 +109,7 @@ class Batches:
             "id": id_,
             "object": "batch",
             "status": "in_progress",
-            "metadata": body["metadata"],
+            "metadata": {**body["metadata"], "server": "adds its own"},
             "created_at": int(time.time()),
             "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
             "lines": lines,
@@ -94,6 +117,8 @@ class Batches:
             "begun": time.monotonic(),
             "end": self.faults.ends.pop(0) if self.faults.ends else "completed",
         }
+        if self.faults.queue and self._queued() > self.faults.queue:
+            self._end(self.by_id[id_], "failed", "token_limit_exceeded", "too many tokens are waiting")
         if self.faults.drop_creates > 0:
             self.faults.drop_creates -= 1
             assert request.transport is not None
@@ -113,27 +138,40 @@ class Batches:
 
     async def get(self, request: web.Request) -> web.Response:
         self.asked += 1
+        if request.match_info["id"] == self.faults.locked:
+            return web.json_response({"error": {"message": "this key was taken away"}}, status=401)
         return web.json_response(self._told(request.match_info["id"]))
 
     async def cancel(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
         self.cancelled.append(id_)
         if self.by_id[id_]["status"] not in ENDED:
-            self._end(self.by_id[id_], "cancelled")
+            self.by_id[id_] |= {"status": "cancelling", "end": "cancelled", "begun": time.monotonic()}
         return web.json_response(self._told(id_))
+
+    def _queued(self) -> int:
+        return sum(len(one["lines"]) for id_, one in self.by_id.items() if self._told(id_)["status"] not in ENDED)
 
     def _told(self, id_: str) -> dict[str, Any]:
         batch = self.by_id[id_]
-        if batch["status"] not in ENDED and time.monotonic() - batch["begun"] >= self.faults.takes_s:
+        takes_s = self.faults.cancel_takes_s if batch["status"] == "cancelling" else self.faults.takes_s
+        passed_s = time.monotonic() - batch["begun"]
+        if batch["status"] == "in_progress" and passed_s < takes_s:
+            batch["request_counts"]["completed"] = int(len(batch["lines"]) * passed_s / takes_s)
+        if batch["status"] not in ENDED and passed_s >= takes_s:
             self._end(batch, batch["end"])
         return {key: value for key, value in batch.items() if key not in {"lines", "bytes", "begun", "end"}}
 
-    def _end(self, batch: dict[str, Any], how: str) -> None:
+    def _end(
+        self, batch: dict[str, Any], how: str, code: str = "model_not_found", message: str = "no batches of this model"
+    ) -> None:
         batch["status"] = how
         if how == "failed":
-            batch["errors"] = {"data": [{"code": "token_limit_exceeded", "message": "too many tokens are waiting"}]}
+            batch["errors"] = {"data": [{"code": code, "message": message, "line": None, "param": None}]}
+            batch["request_counts"] = {"total": 0, "completed": 0, "failed": 0}
             return
-        output, errors = [], []
+        output: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
         lines = batch["lines"]
         for at, line in enumerate(reversed(lines)):
             name = {"id": f"req-{at}", "custom_id": line["custom_id"]}
@@ -154,4 +192,5 @@ class Batches:
         for key, rows in (("output_file_id", output), ("error_file_id", errors)):
             if rows:
                 batch[key] = f"{batch['id']}-{key}"
-                self.files[batch[key]] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+                broken = BROKEN[: self.faults.malformed] if key == "output_file_id" else ()
+                self.files[batch[key]] = b"".join([*broken, *(json.dumps(row).encode() + b"\n" for row in rows)])

@@ -146,7 +146,11 @@ class Served:
         self.billed[model] += 1
         self.attempts[model, example] += 1
         self.answered[model, example] += 1
-        message = {"role": "assistant", "content": answer_of(model, example)}
+        answer, asked = answer_of(model, example), body.get("response_format")
+        if asked is not None:
+            self.formats.append(asked)
+            answer = self._structured(model, example, answer, asked, is_repair=False)
+        message = {"role": "assistant", "content": answer}
         usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
         return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
 

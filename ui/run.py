@@ -15,6 +15,7 @@ from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.estimate import estimate
 from ftvp_core.store.store import Store
 from ui import address, training
+from ui.batches import batches
 from ui.words import plain
 
 WATCH_EVERY_S = 1.0
@@ -110,7 +111,7 @@ def _show(store: Store, run_id: str, now: RunProgress) -> None:
     _said(now)
     rows = [_row(arm) for arm in now.arms]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Progress of each candidate")
-    _batches(now)
+    batches(now)
     for arm in now.arms:
         if arm.json_modes:
             st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
@@ -153,24 +154,6 @@ def _said(now: RunProgress) -> None:
     limit = f" of {figures.dollars(now.limit_usd)}" if now.limit_usd is not None else ""
     held = f"{figures.dollars(now.reserved_usd)} reserved for calls under way or of unknown cost"
     st.caption(plain(f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {held}."))
-
-
-def _batches(now: RunProgress) -> None:
-    """What is with the providers: pausing doesn't hold it up."""
-    if not now.batches:
-        return
-    st.markdown("**Batches** · half price, latency not measured, up to 24 h")
-    rows = [
-        {
-            "model": one.model,
-            "state": one.state if one.is_open else f"{one.state}, read",
-            "requests": one.requests,
-            "answered": one.completed,
-            "failed": one.failed,
-        }
-        for one in now.batches
-    ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The batches at their providers, in the order they were made")
 
 
 def _row(arm: ArmProgress) -> dict[str, object]:

@@ -18,6 +18,7 @@ def _worker(options: argparse.Namespace) -> int:
     from ftvp_core.store.opening import open_store
 
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each look at a batch
     # It may die at any instant: its run is then interrupted, not cancelled, and the next worker goes on.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
+from ftvp_core.models.openai_batches import WINDOW_S
 from ftvp_core.spec import parse
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import JsonMode
@@ -17,7 +18,8 @@ from ftvp_core.types import JsonMode
 class ArmProgress:
     """One candidate, or what is asked beside the comparison: a forgetting set, or (`is_labels`) a teacher.
 
-    `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on.
+    `rate_per_s` and `left_s` are of its own calls; None while it has none or isn't worked on, and of one that
+    `is_batched`: how soon a batch is answered isn't known.
 
     `failures`: causes of failed attempts and how often each came, the commonest first. `json_modes`: how its answers
     came to be JSON, if it has an output schema.
@@ -37,11 +39,15 @@ class ArmProgress:
     failures: Sequence[tuple[str, int]] = ()
     json_modes: Mapping[JsonMode, int] = field(default_factory=dict)
     is_labels: bool = False
+    is_batched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """One batch at its provider: its state in the provider's words, and how many of its requests have ended."""
+    """One batch at its provider: its state in the provider's words, and how many of its requests have ended.
+
+    `age_s`: seconds since it was made; `left_s`: until it ends at the latest, by its window.
+    """
 
     model: str
     state: str
@@ -49,6 +55,8 @@ class BatchProgress:
     completed: int
     failed: int
     is_open: bool
+    age_s: float
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,8 @@ _SAID = ("validation_rows", "best_step", "device", "tokens_per_s", "memory_bytes
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it.
+    """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it, or where its rest is
+    in batches.
 
     `stopped`: providers and models that the run goes on without, each with its cause.
     """
@@ -116,14 +125,17 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     run = store.run(run_id)
     spec = parse(run.spec, f"run {run_id}")
     each = store.set_size(run.eval_set) * spec.run.repeats
-    asked = [(arm.name, each, False) for arm in spec.arms()]
-    asked += [(side["name"], side["calls"], side["labels"] is not None) for side in run.sides or ()]
+    asked = [_Asked(arm.name, each, False, spec.is_batched(arm)) for arm in spec.arms()]
+    asked += [_side(side, asked) for side in run.sides or ()]
     arms = _arms(store, run, asked)
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
     fresh = done - (said.get("done_before") or 0)
-    rate = _rate(fresh, said.get("since")) if works and not run.pause else None
+    in_batches = any(
+        arm.is_batched and arm.done < arm.total for arm in arms if said.get("phase") in {"answering", arm.name}
+    )
+    rate = _rate(fresh, said.get("since")) if works and not run.pause and not in_batches else None
     trainings = {spec.arms()[at].name: _training(tuning) for at, tuning in store.tunings(run_id).items()}
     return RunProgress(
         state=run.state,
@@ -146,8 +158,18 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
 
 
 def _batches(store: Store, run_id: str) -> list[BatchProgress]:
+    now = time.time()
     return [
-        BatchProgress(one.model, one.state.replace("_", " "), one.requests, one.completed, one.failed, not one.settled)
+        BatchProgress(
+            one.model,
+            one.state.replace("_", " "),
+            one.requests,
+            one.completed,
+            one.failed,
+            is_open=not one.settled,
+            age_s=now - one.planned_at,
+            left_s=one.planned_at + WINDOW_S - now,
+        )
         for one in store.batches(run_id)
         if one.requests
     ]
@@ -177,8 +199,22 @@ def _pauses(run: RunRow) -> bool:
     return bool((run.progress or {}).get("pauses"))
 
 
-def _arms(store: Store, run: RunRow, asked: Sequence[tuple[str, int, bool]]) -> list[ArmProgress]:
-    """`asked`: name, calls and whether they are a teacher's labels, in the arms' order, side arms last."""
+class _Asked(NamedTuple):
+    """What is asked of an arm."""
+
+    name: str
+    calls: int
+    is_labels: bool
+    is_batched: bool
+
+
+def _side(side: Mapping[str, Any], arms: Sequence[_Asked]) -> _Asked:
+    labels = side["labels"]
+    return _Asked(side["name"], side["calls"], labels is not None, bool(labels) and arms[labels["teacher"]].is_batched)
+
+
+def _arms(store: Store, run: RunRow, asked: Sequence[_Asked]) -> list[ArmProgress]:
+    """`asked`: in the arms' order, side arms last."""
     since = (run.progress or {}).get("since", 0.0)
     counts, attempts = store.counts(run.id, since), store.attempt_counts(run.id)
     failures: dict[int, list[tuple[str, int]]] = {at: [] for at in range(len(asked))}
@@ -193,10 +229,11 @@ def _arms(store: Store, run: RunRow, asked: Sequence[tuple[str, int, bool]]) -> 
             failures=failures[at],
             json_modes=modes.get(at, {}),
             is_labels=is_labels,
-            **_done(counts.get(at), calls, is_answering),
+            is_batched=is_batched,
+            **_done(counts.get(at), calls, is_answering and not is_batched),
             **_sent(attempts.get(at)),
         )
-        for at, (name, calls, is_labels) in enumerate(asked)
+        for at, (name, calls, is_labels, is_batched) in enumerate(asked)
     ]
 
 

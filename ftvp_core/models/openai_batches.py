@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 #: What a batch may hold (OpenAI's Batch API guide, 2026-11): requests, and bytes of their file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
+#: Within which a batch is answered, and as it is asked for: the only one that there is.
+WINDOW_S, WINDOW = 86_400.0, "24h"
 #: States that a batch doesn't leave.
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+#: What a batch fails by when more tokens wait than its account may have (90,000 for some): nothing of it was run.
+QUEUE_IS_FULL = "token_limit_exceeded"
 #: Seconds for one call about a batch; a file of 200 MB is sent or fetched within them.
 TIMEOUT_S = 600.0
 CONNECT_TIMEOUT_S = 20.0
@@ -30,7 +34,10 @@ CLOCKS_DIFFER_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class RemoteBatch:
-    """A batch as its provider tells of it. `cause`: its provider's words for why it failed."""
+    """A batch as its provider tells of it. `cause`: its provider's words for why it failed.
+
+    `queue_is_full`: it failed because of what is queued already; a smaller one, or a later one, may not.
+    """
 
     id: str
     state: str
@@ -38,6 +45,7 @@ class RemoteBatch:
     failed: int
     files: tuple[str, ...]
     cause: str | None
+    queue_is_full: bool
 
     @property
     def is_ended(self) -> bool:
@@ -86,7 +94,7 @@ class OpenAIBatches:
                 await self._client.batches.create(
                     input_file_id=file_id,
                     endpoint="/v1/chat/completions",
-                    completion_window="24h",
+                    completion_window=WINDOW,
                     metadata=dict(metadata),
                 )
             )
@@ -95,7 +103,7 @@ class OpenAIBatches:
         """The batch with this metadata, among those made since then (Unix seconds); None where there is none."""
         with self._calls():
             async for one in self._client.batches.list(limit=100):  # the newest first
-                if dict(one.metadata or {}) == dict(metadata):
+                if metadata.items() <= dict(one.metadata or {}).items():  # a server may add its own
                     return _remote(one)
                 if (one.created_at or since) < since - CLOCKS_DIFFER_S:
                     return None
@@ -190,4 +198,5 @@ def _remote(batch: "Batch") -> RemoteBatch:
         getattr(counts, "failed", None) or 0,
         files,
         "; ".join(" ".join(str(one.message).split())[:200] for one in errors[:3]) or None,
+        any(one.code == QUEUE_IS_FULL for one in errors),
     )

@@ -90,6 +90,7 @@ class Calls:
     async def open(self) -> AsyncIterator[None]:
         """While it is open requests are written, and what is asked of the run is done: pause, go on, cancel."""
         self._stopped = None  # what stopped a teacher's labels needn't stop the rest
+        self._under_way = 0
         async with Ledger(self._store, self._row.id) as self.ledger:
             heeding = asyncio.create_task(self._heed(asyncio.current_task()))
             try:
@@ -176,9 +177,7 @@ class Calls:
         outcomes = [entry for entry in entries if isinstance(entry, Outcome)]
         if outcomes:
             self.settled(outcomes)
-            self._under_way -= len(outcomes)
-            self._settled.set()
-            self._settled = asyncio.Event()
+            self.let_go(len(outcomes))
         if results := len(entries) - len(outcomes):
             self.counted(results)
         return all(holds)
@@ -191,11 +190,29 @@ class Calls:
         for outcome in outcomes:
             self._tried[outcome.intent.purpose, *outcome.intent.unit] = outcome.intent.attempt
 
+    @property
+    def under_way(self) -> int:
+        """Attempts whose reserve is held and will be settled: who finds no budget waits for theirs."""
+        return self._under_way
+
+    def hold(self, attempts: int) -> None:
+        """So many are under way beside the single calls: those in a batch. `write` takes what is settled off."""
+        self._under_way += attempts
+
+    def let_go(self, attempts: int) -> None:
+        """So many aren't under way any more and aren't settled either: nobody needs to wait for them."""
+        self._under_way -= attempts
+        self._wake()
+
     def stop(self, cause: str) -> None:
         """Nothing more is sent, and no thread waits for an answer."""
         self._stopped = self._stopped or cause
         for task in self._from_threads:
             task.cancel()
+
+    def _wake(self) -> None:
+        self._settled.set()
+        self._settled = asyncio.Event()
 
     async def _intend(self, of: Model, unit: Unit, most: Decimal, purpose: Purpose, waiting: Settled) -> Intent | None:
         """Commit the intent to send, with what waits; None when its provider or model is stopped.

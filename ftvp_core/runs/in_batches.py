@@ -7,65 +7,60 @@ are "sent, outcome unknown".
 
 import asyncio
 import tempfile
-import time
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from decimal import Decimal
 from typing import IO
 
-from ftvp_core.candidates.prompt import sent_text
-from ftvp_core.errors import CallFailed, RunStopped
+from ftvp_core.errors import CallFailed, LeaseLost, RunStopped, StoreFailed
 from ftvp_core.errors import Outcome as Became
-from ftvp_core.models.openai_batches import (
-    MOST_BYTES,
-    MOST_REQUESTS,
-    OpenAIBatches,
-    RemoteBatch,
-    identity,
-    request_line,
-)
-from ftvp_core.pricing.prices import reserve
+from ftvp_core.models.openai_batches import OpenAIBatches, identity
 from ftvp_core.runs.arms import Arm
-from ftvp_core.runs.cached import keyed, window
+from ftvp_core.runs.batch_outcomes import Answers, Outcomes, missing
+from ftvp_core.runs.batch_requests import Requests
 from ftvp_core.runs.patient import Patient
 from ftvp_core.runs.providers import api_key, provider_of
-from ftvp_core.runs.result_rows import answered, failed, failed_outcome
 from ftvp_core.runs.underway import Underway
-from ftvp_core.runs.windows import WINDOW, Work
 from ftvp_core.store.batches import BatchRow
-from ftvp_core.store.ledger import Intent, Outcome, ResultRow, Unit
-from ftvp_core.types import Answer, JsonMode
+from ftvp_core.store.ledger import Unit
 
-#: Batches that a row may be in before it is failed: each can take a day.
-TRIES = 3
 #: How often a batch is looked at: at first, and when it takes long.
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 30.0
 #: How long a cancelled run waits for what its batches still bring. A resume fetches what comes later.
 CANCEL_WAIT_S = 20.0
-
-Answers = Mapping[str, Answer | CallFailed]
 
 
 class InBatches:
     """The work of a run's arms whose provider takes batches: one line of batches for each model."""
 
     def __init__(self, run: Underway) -> None:
-        self._run = run
+        """Reads the store: what earlier processes left in batches is under way before any call is sent."""
+        arms: dict[str, list[int]] = {}
+        for at in run.arms:
+            if run.plan.arms[at].is_batched:
+                arms.setdefault(run.plan.arms[at].model or "", []).append(at)
         self._lines: list[_Line] = []
+        self._lines += [_Line(run, of_model, self._settled) for of_model in arms.values()]
 
     async def run(self) -> None:
         """To their end, or as far as each model gets: raises the first RunStopped when all have ended."""
-        arms: dict[str, list[int]] = {}
-        for at in self._run.arms:
-            arm = self._run.plan.arms[at]
-            if arm.is_batched:
-                arms.setdefault(arm.candidate.model or "", []).append(at)
-        self._lines = [_Line(self._run, of_model) for of_model in arms.values()]
-        ends = await asyncio.gather(*(line.work() for line in self._lines), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+        stops: list[RunStopped] = []
+
+        async def work(line: _Line) -> None:
+            try:
+                await line.work()
+            except (LeaseLost, StoreFailed):
+                raise
+            except RunStopped as stop:  # the others' batches are made and paid for
+                stops.append(stop)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in self._lines:
+                    group.create_task(work(line))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        if stops:
+            raise stops[0]
 
     async def cancel(self) -> None:
         """Ask the providers to end what is under way, and keep what came. Raises LeaseLost, StoreFailed."""
@@ -74,38 +69,44 @@ class InBatches:
     async def close(self) -> None:
         await asyncio.gather(*(line.close() for line in self._lines))
 
+    def _settled(self) -> None:
+        """A batch is: what it held of the budget is there for any model's next one."""
+        for line in self._lines:
+            line.to_ask.no_room = False
+
 
 class _Line:
     """One model's batches: made of what is unfinished, looked at until they end, and read into the ledger."""
 
-    def __init__(self, run: Underway, arms: Sequence[int]) -> None:
+    def __init__(self, run: Underway, arms: Sequence[int], settled: Callable[[], None]) -> None:
+        """`settled` is told of each batch that is."""
         self._run = run
         self._servers = run.calls.servers
         self._arms = arms
         self._first: Arm = run.plan.arms[arms[0]]
         candidate = self._first.candidate
         provider = provider_of(candidate, run.plan.spec)
-        self._url, self._model = provider.base_url, candidate.model_name
-        self._identities = dict.fromkeys(arms, identity(self._url, self._model))
-        self._server = Patient(OpenAIBatches(self._url, api_key(provider, f"candidate {candidate.name}")))
-        self._open: list[BatchRow] = []
-        self._to_ask: deque[Unit] = deque()
-        self._tries = Counter[Unit]()
-        self._no_room = False
-        self._resumed: set[str] = set()  # batches whose end at their provider stops nothing: it was asked for
+        identities = dict.fromkeys(arms, identity(provider.base_url, candidate.model_name))
+        self._server = Patient(OpenAIBatches(provider.base_url, api_key(provider, f"candidate {candidate.name}")))
+        self.to_ask = Requests(run, self._name, provider.base_url, identities)
+        self._outcomes = Outcomes(run, identities, self._stop)
+        self._settled = settled
+        self._queue_was_full = False
+        self._alone: set[str] = set()  # batches that were made while none of the model's was open
         self._look_s = FIRST_LOOK_S
+        stored = self._stored()
+        self._open = [batch for batch, _ in stored]
+        self._resumed = self._keys()  # batches whose end at their provider stops nothing: it was asked for
+        under_way = {unit for _, units in stored for unit in units}
+        run.calls.hold(len(under_way))
+        self.to_ask.add(unit for unit in run.units(arms) if unit not in under_way)
 
     async def work(self) -> None:
         """Until all is answered, or the model is stopped and nothing is under way. Raises RunStopped."""
-        run = self._run
-        self._open = await self._stored()
-        self._resumed = {batch.key for batch in self._open}
-        under_way = {intent.unit for batch in self._open for intent in run.store.batch_intents(batch)}
-        self._to_ask = deque(unit for unit in run.units(self._arms) if unit not in under_way)
         for batch in tuple(self._open):
             await self._adopt(batch)
-        while self._open or self._to_ask:
-            while self._to_ask and run.going.is_set() and not self._no_room and not self._is_stopped:
+        while self._open or self.to_ask:
+            while self._can_make:
                 await self._make()
             if self._open:
                 await asyncio.sleep(self._look_s)
@@ -114,16 +115,30 @@ class _Line:
                     await self._look(batch)
             elif self._is_stopped:
                 return
-            elif self._no_room:
-                limit = run.store.run(run.row.id).limit_usd
-                raise RunStopped(f"the cost limit of ${limit} leaves no room for the next call of {self._name}")
-            elif self._to_ask:
-                await run.going.wait()
+            elif self.to_ask.stopped:
+                raise self.to_ask.stopped
+            elif self.to_ask.no_room:
+                await self._wait_for_room()
+            elif self.to_ask:
+                await self._run.going.wait()
+
+    async def _wait_for_room(self) -> None:
+        """Until another model's batch, or the last single call, is settled: each call frees too little for a batch.
+
+        Raises RunStopped where nothing is under way.
+        """
+        calls, to_ask = self._run.calls, self.to_ask
+        if not calls.under_way:
+            limit = self._run.store.run(self._run.row.id).limit_usd
+            raise RunStopped(f"the cost limit of ${limit} leaves no room for the next call of {self._name}")
+        while calls.under_way and to_ask.no_room and not self._is_stopped:
+            await asyncio.sleep(FIRST_LOOK_S)
+        to_ask.no_room = False
 
     async def cancel(self) -> None:
         """Whatever the provider doesn't answer now is left for a resume."""
-        self._open = await self._stored()
-        self._resumed = {batch.key for batch in self._open}
+        self._open = [batch for batch, _ in await asyncio.to_thread(self._stored)]
+        self._resumed = self._keys()
         with suppress(TimeoutError):
             async with asyncio.timeout(CANCEL_WAIT_S):
                 for batch in tuple(self._open):
@@ -146,12 +161,26 @@ class _Line:
         return self._first.candidate.model or ""
 
     @property
+    def _can_make(self) -> bool:
+        has_turn = not (self._queue_was_full and self._open)
+        return self.to_ask.is_ready and has_turn and self._run.going.is_set() and not self._is_stopped
+
+    @property
     def _is_stopped(self) -> bool:
         return self._servers.is_stopped(self._first.candidate)
 
-    async def _stored(self) -> list[BatchRow]:
-        stored = await asyncio.to_thread(self._run.store.batches, self._run.row.id)
-        return [batch for batch in stored if batch.model == self._name and not batch.settled]
+    def _stored(self) -> list[tuple[BatchRow, list[Unit]]]:
+        """Batches that aren't settled, and whose answers in them aren't known yet.
+
+        The model's labels for a student and its own answers are different work: each looks after its own batches.
+        """
+        store = self._run.store
+        unsettled = [one for one in store.batches(self._run.row.id) if one.model == self._name and not one.settled]
+        waiting = [(batch, [intent.unit for intent in store.batch_intents(batch)]) for batch in unsettled]
+        return [(batch, units) for batch, units in waiting if {unit.arm for unit in units} <= set(self._arms)]
+
+    def _keys(self) -> set[str]:
+        return {batch.key for batch in self._open}
 
     def _stop(self, cause: CallFailed | str) -> None:
         is_provider = isinstance(cause, CallFailed) and cause.stops == "provider"
@@ -164,61 +193,14 @@ class _Line:
     async def _make(self) -> None:
         """One batch of what is to be asked, as large as a batch and the budget may be."""
         with tempfile.TemporaryFile() as lines:
-            batch = await self._fill(lines)
+            batch = await self.to_ask.fill(lines)
             if batch is None:
                 return
+            if not self._open:
+                self._alone.add(batch.key)
             self._open.append(batch)
             self._look_s = FIRST_LOOK_S
             await self._send(batch, lines)
-
-    async def _fill(self, lines: IO[bytes]) -> BatchRow | None:
-        """Commit the intents of a batch and write their lines; None where nothing is to be sent."""
-        run, batch, requests, size, is_full = self._run, None, 0, 0, False
-        while self._to_ask and not is_full and not self._no_room:
-            units = [self._to_ask.popleft() for _ in range(min(WINDOW, len(self._to_ask), MOST_REQUESTS - requests))]
-            found = await asyncio.to_thread(window, run, units, self._identities)
-            await self._write([], found.known)
-            ready: list[tuple[Work, bytes]] = []
-            for at, work in enumerate(found.works):
-                line = request_line(_custom_id(work.unit, self._next(work)), self._url, self._model, work.request)
-                if len(line) > MOST_BYTES:
-                    await self._write([], [failed(work, "larger than a batch may be", transient=False)])
-                elif size + len(line) > MOST_BYTES:
-                    self._to_ask.extendleft(late.unit for late in reversed(found.works[at:]))
-                    is_full = True
-                    break
-                else:
-                    size += len(line)
-                    ready.append((work, line))
-            if ready and batch is None:
-                batch = await asyncio.to_thread(run.store.plan_batch, run.row.id, self._name)
-            if batch is not None and ready:
-                requests += await self._intend(batch, ready, lines)
-            is_full = is_full or requests >= MOST_REQUESTS
-        if batch is None:
-            return None
-        done = requests == 0  # there was no room in the budget for a single one
-        batch = await asyncio.to_thread(run.store.change_batch, batch, requests=requests, settled=done)
-        return None if done else batch
-
-    async def _intend(self, batch: BatchRow, ready: Sequence[tuple[Work, bytes]], lines: IO[bytes]) -> int:
-        """Commit the intents; those that find no budget are left to be asked later. Returns how many found it."""
-        intents = [
-            Intent(work.unit, self._next(work), self._most(work), time.time(), batch=batch.key) for work, _ in ready
-        ]
-        holds = await self._run.ledger.write(*intents)
-        lines.writelines(line for (_, line), fits in zip(ready, holds, strict=True) if fits)
-        late = [work.unit for (work, _), fits in zip(ready, holds, strict=True) if not fits]
-        self._to_ask.extendleft(reversed(late))
-        self._no_room = bool(late)
-        return sum(holds)
-
-    def _next(self, work: Work) -> int:
-        return self._run.next_attempt(work.unit)
-
-    def _most(self, work: Work) -> Decimal:
-        price = self._run.plan.arms[work.unit.arm].price
-        return reserve(price, sent_text(work.request), work.request.max_tokens) if price else Decimal(0)
 
     async def _send(self, batch: BatchRow, lines: IO[bytes]) -> None:
         store = self._run.store
@@ -270,81 +252,48 @@ class _Line:
                 lost = CallFailed(f"its batch, or the file of its answers, is gone ({failure})", outcome="unknown")
                 await self._give_up(batch, lost)
             else:
-                self._leave(batch, failure)
+                await self._leave(batch, failure)
             return
-        await self._settle(batch, answers, _missing(remote, answers))
-        if remote.state == "failed":
-            self._stop(f"its batch {remote.id} failed: {remote.cause or 'its provider names no cause'}")
+        cause = missing(remote, answers)
+        await self._settle(batch, answers, cause)
+        if remote.queue_is_full:
+            self._make_room(batch, cause)
+        elif remote.state == "failed":
+            self._stop(str(cause))
         if remote.state == "cancelled" and batch.key not in self._resumed:
             self._stop(f"its batch {remote.id} was cancelled at its provider")
+
+    def _make_room(self, batch: BatchRow, cause: CallFailed) -> None:
+        """The model's queue at its provider was too full for it: from here one batch at a time, smaller if need be."""
+        self._queue_was_full = True
+        if batch.key not in self._alone:
+            return
+        if batch.requests > 1:
+            self.to_ask.most_requests = batch.requests // 2
+        else:
+            self._stop(str(cause))
 
     async def _give_up(self, batch: BatchRow, failure: CallFailed) -> None:
         """Go on without the model. What another look may still tell is left for a resume."""
         if failure.outcome == "unknown" and failure.retry:
-            self._leave(batch, failure)
+            await self._leave(batch, failure)
         else:
             await self._settle(batch, {}, _stopping(failure, failure.outcome))
 
-    def _leave(self, batch: BatchRow, failure: CallFailed) -> None:
+    async def _leave(self, batch: BatchRow, failure: CallFailed) -> None:
+        left = await asyncio.to_thread(self._run.store.batch_intents, batch)
+        self._run.calls.let_go(len(left))
         self._open = [one for one in self._open if one.key != batch.key]
         self._stop(failure)
 
-    # Settling
-
     async def _settle(self, batch: BatchRow, answers: Answers, missing: CallFailed) -> None:
-        """Write what came of all that is still open in a batch; what is to be tried again is asked again.
-
-        It may be killed in between: what is written then isn't open any more.
-        """
-        intents = await asyncio.to_thread(self._run.store.batch_intents, batch)
-        for at in range(0, len(intents), WINDOW):
-            chunk = intents[at : at + WINDOW]
-            works = await asyncio.to_thread(keyed, self._run, [one.unit for one in chunk], self._identities)
-            outcomes: list[Outcome] = []
-            rows: list[ResultRow] = []
-            for work, intent in zip(works, chunk, strict=True):
-                said = answers.get(_custom_id(intent.unit, intent.attempt), missing)
-                outcome, row = self._outcome(work, intent, said)
-                outcomes.append(outcome)
-                rows += [row] if row else []
-            await self._write(outcomes, rows)
-        await asyncio.to_thread(self._run.store.change_batch, batch, settled=True)
+        self.to_ask.add(await self._outcomes.settle(batch, answers, missing))
         self._open = [one for one in self._open if one.key != batch.key]
-        self._no_room = False
-
-    def _outcome(self, work: Work, intent: Intent, said: Answer | CallFailed) -> tuple[Outcome, ResultRow | None]:
-        """The attempt's outcome, and the row's result where it has one now."""
-        arm = self._run.plan.arms[work.unit.arm]
-        if isinstance(said, Answer):
-            cost = arm.price.cost(said.usage) if arm.price else None
-            mode: JsonMode | None = None if arm.schema is None else "native"
-            return Outcome(intent, "answered", said.usage, cost), answered(self._run.plan, work, said, cost, mode)
-        outcome = failed_outcome(intent, said, arm)
-        if said.stops is not None:
-            self._stop(said)
-            return outcome, None
-        if said.outcome == "unsent":
-            self._to_ask.append(work.unit)
-            return outcome, None
-        self._tries[work.unit] += 1
-        if said.retry and self._tries[work.unit] < TRIES:
-            self._to_ask.append(work.unit)
-            return outcome, None
-        return outcome, failed(work, str(said), transient=said.retry)
-
-    async def _write(self, outcomes: Sequence[Outcome], rows: Sequence[ResultRow]) -> None:
-        if outcomes or rows:
-            await self._run.ledger.write(*outcomes, *rows)
-            self._run.settled(outcomes)
-            self._run.count(len(rows))
+        self._settled()
 
     def _keep(self, changed: BatchRow) -> BatchRow:
         self._open = [changed if one.key == changed.key else one for one in self._open]
         return changed
-
-
-def _custom_id(unit: Unit, attempt: int) -> str:
-    return "-".join(map(str, (*unit, attempt)))
 
 
 def _metadata(batch: BatchRow) -> dict[str, str]:
@@ -354,12 +303,3 @@ def _metadata(batch: BatchRow) -> dict[str, str]:
 def _stopping(failure: CallFailed, became: Became) -> CallFailed:
     """For all of a batch: its rows stay unfinished."""
     return CallFailed(str(failure), outcome=became, stops=failure.stops or "model", status=failure.status)
-
-
-def _missing(remote: RemoteBatch, answers: Answers) -> CallFailed:
-    """What is to be said of a request without a line: not run, where all that was completed is there."""
-    came = sum(isinstance(one, Answer) for one in answers.values())
-    if remote.state != "completed" and remote.completed is not None and came >= remote.completed:
-        said = f"its batch was {remote.state} before it was answered"
-        return CallFailed(said, outcome="refused", retry=True)
-    return CallFailed("the batch's answers have no line for it", outcome="unknown", retry=True)

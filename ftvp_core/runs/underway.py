@@ -13,7 +13,7 @@ from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.calls import Asking, Calls
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.windows import Work
-from ftvp_core.store.ledger import Outcome, Unit
+from ftvp_core.store.ledger import Unit
 from ftvp_core.store.store import RunRow, Store
 from ftvp_core.types import Example, Given
 
@@ -108,10 +108,6 @@ class Underway:
 
     def next_attempt(self, unit: Unit) -> int:
         return self.calls.next_attempt(unit)
-
-    def settled(self, outcomes: Sequence[Outcome]) -> None:
-        """These are committed: a next attempt has the number after theirs."""
-        self.calls.settled(outcomes)
 
     def count(self, results: int) -> None:
         self.done += results

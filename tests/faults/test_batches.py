@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
+from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
 from ftvp_core.report.write import to_json
-from ftvp_core.runs import in_batches
+from ftvp_core.runs import batch_outcomes, batch_requests, in_batches
 from ftvp_core.runs.cached import keyed
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.runs.stored import new_run
@@ -26,6 +28,9 @@ from tests.faults.conftest import PRICE, Project, truth
 
 N = 40
 HALF = (TOKENS_IN * PRICE["input"] + TOKENS_OUT * PRICE["output"]) / 1e6 / 2
+
+#: The most that a row may cost in a batch.
+RESERVE = (len('[{"role": "user", "content": "[ex-10] right?"}]') * 0.15 + 256 * 0.60) / 1e6 / 2
 
 
 def write(project: Project, served: Served, n: int = N, models: tuple[str, ...] = ("m",), **run: Any) -> Path:
@@ -60,7 +65,7 @@ def newest() -> str:
 
 
 def until(true: Callable[[], object]) -> None:
-    limit = time.monotonic() + 40
+    limit = time.monotonic() + 150
     while not true():
         assert time.monotonic() < limit, "it didn't come in time"
         time.sleep(0.005)
@@ -111,8 +116,22 @@ def test_each_model_has_its_own_batch_and_shares_it_between_its_candidates(insid
 
 @pytest.mark.parametrize(
     ("faults", "created"),
-    [({"twice": 3}, 1), ({"ends": ["expired"]}, 2), ({"drop_creates": 1}, 1), ({"refuse_creates": 2}, 1)],
-    ids=["answered twice", "expired", "dropped after its creation", "429 before its creation"],
+    [
+        ({"twice": 3}, 1),
+        ({"malformed": 9}, 1),
+        ({"cut_downloads": 1}, 1),
+        ({"ends": ["expired"]}, 2),
+        ({"drop_creates": 1}, 1),
+        ({"refuse_creates": 2}, 1),
+    ],
+    ids=[
+        "answered twice",
+        "broken lines between",
+        "cut in its download",
+        "expired",
+        "dropped after its creation",
+        "429 before its creation",
+    ],
 )
 def test_what_is_missed_is_asked_again_and_what_was_made_is_not(
     inside: Project, faults: dict[str, Any], created: int
@@ -124,6 +143,43 @@ def test_what_is_missed_is_asked_again_and_what_was_made_is_not(
         state, one, cause = run(inside)
     assert (state, served.batches.created, one["attempts_cost_unknown"]) == ("done", created, 0), cause
     right(inside, one, served)
+
+
+def test_a_queue_that_is_full_is_waited_for_or_asked_in_smaller_batches(inside: Project) -> None:
+    with fault_server() as served:
+        served.batches.faults.queue, served.batches.faults.takes_s = 15, 0.4
+        write(inside, served)
+        state, one, cause = run(inside)
+    assert state == "done", cause
+    right(inside, one, served)
+    made = [len(one["lines"]) for one in served.batches.by_id.values() if one["status"] == "completed"]
+    assert made == [10, 10, 10, 10]
+
+
+def test_a_queue_with_no_room_for_one_request_stops_the_model(inside: Project) -> None:
+    with fault_server() as served:
+        write(inside, served, n=3)
+        hog = served.batches.by_id["of-another"] = {
+            "status": "in_progress",
+            "begun": time.monotonic(),
+            "end": "expired",
+        }
+        hog |= {"lines": [{}], "request_counts": {}}
+        served.batches.faults.queue, served.batches.faults.takes_s = 1, 3600
+        state, _, cause = run(inside)
+    assert state == "failed" and "too many tokens are waiting" in cause
+    assert [len(one["lines"]) for one in served.batches.by_id.values()][1:] == [3, 1]
+
+
+def test_answers_whose_file_is_gone_are_of_unknown_cost_and_asked_again_by_who_goes_on(inside: Project) -> None:
+    with fault_server() as served:
+        served.batches.faults.gone_files = True
+        write(inside, served)
+        state, one, cause = run(inside)
+        assert (state, one["attempts_cost_unknown"]) == ("failed", N) and "No such File object" in cause
+        served.batches.faults.gone_files = False
+        state, one, _ = run(inside, newest())
+    assert (state, one["n_scored"], one["attempts_cost_unknown"], served.batches.created) == ("done", N, N, 2)
 
 
 def test_a_line_that_is_missing_is_of_unknown_cost_and_asked_for_in_three_batches(inside: Project) -> None:
@@ -140,7 +196,7 @@ def test_a_line_that_is_missing_is_of_unknown_cost_and_asked_for_in_three_batche
 def test_what_is_too_large_for_one_batch_is_split(
     inside: Project, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, sizes: list[int] | None
 ) -> None:
-    monkeypatch.setattr(in_batches, f"MOST_{limit}", value)
+    monkeypatch.setattr(batch_requests, f"MOST_{limit}", value)
     with fault_server() as served:
         write(inside, served)
         state, one, _ = run(inside)
@@ -163,7 +219,7 @@ def test_lines_that_are_errors_fail_their_rows_and_cost_nothing(inside: Project)
 
 @pytest.mark.parametrize(
     ("end", "said", "scored"),
-    [("failed", "failed: too many tokens are waiting", 0), ("cancelled", "was cancelled at its provider", N // 2)],
+    [("failed", "failed: no batches of this model", 0), ("cancelled", "was cancelled at its provider", N // 2)],
 )
 def test_a_batch_that_ends_at_its_provider_stops_its_model_and_a_resume_goes_on(
     inside: Project, end: str, said: str, scored: int
@@ -197,14 +253,51 @@ def test_a_wrong_key_stops_the_provider_before_anything_is_made_and_no_other_key
 
 
 def test_a_limit_holds_and_what_has_no_room_waits_for_the_batch_before_it(inside: Project) -> None:
-    reserve = (len('[{"role": "user", "content": "[ex-10] right?"}]') * 0.15 + 256 * 0.60) / 1e6 / 2
     with fault_server() as served:
-        write(inside, served, max_cost_usd=round(20 * reserve, 9))
+        write(inside, served, max_cost_usd=round(20 * RESERVE, 9))
         state, one, cause = run(inside)
     assert state == "done", cause
     right(inside, one, served)
     assert served.batches.created == 3
     assert len(served.batches.by_id["batch_0"]["lines"]) <= 20
+
+
+def billed_usd(served: Served) -> float:
+    """What the provider bills: the answers that it computed, at half the price in a batch."""
+    in_batches = sum(one["request_counts"]["completed"] for one in served.batches.by_id.values())
+    return (in_batches + 2 * (served.billed.total() - in_batches)) * HALF
+
+
+def test_two_models_wait_for_each_others_reserve(inside: Project) -> None:
+    with fault_server() as served:
+        served.batches.faults.takes_s = 0.4
+        write(inside, served, models=("a", "b"), max_cost_usd=round(N * RESERVE, 9))
+        state, _, cause = run(inside)
+        spent = billed_usd(served)
+        report = load_report(open_store(), newest())
+    assert state == "done", cause
+    assert [one.accuracy for one in report.comparison.candidates] == [truth("a", N), truth("b", N)]
+    sizes = [len(one["lines"]) for one in served.batches.by_id.values()]
+    assert sum(sizes) == served.requests == 2 * N and max(sizes) >= N - 1
+    assert spent == pytest.approx(2 * N * HALF) and spent <= N * RESERVE
+
+
+def test_single_calls_and_batches_wait_for_each_others_reserve(inside: Project) -> None:
+    """The limit holds a batch of twenty, or the eight calls in flight and one of four, whoever comes first."""
+    with fault_server() as served:
+        served.batches.faults.takes_s = 0.4
+        write(inside, served, models=("a", "b"), max_cost_usd=round(20 * RESERVE, 9))
+        keys = json.loads(inside.file.read_text())
+        keys["providers"]["alone"] = {"base_url": served.url}
+        keys["candidates"][1]["model"] = "alone/b"
+        inside.edit(**keys | {"prices": {"sim/a": PRICE, "alone/b": PRICE}})
+        state, _, cause = run(inside)
+        spent = billed_usd(served)
+        report = load_report(open_store(), newest())
+    assert state == "done", cause
+    assert [one.accuracy for one in report.comparison.candidates] == [truth("a", N), truth("b", N)]
+    assert served.requests == 2 * N and spent == pytest.approx(3 * N * HALF) and spent <= 20 * RESERVE
+    assert open_store().run(newest()).reserved_usd == 0
 
 
 def test_a_limit_with_no_room_for_one_call_makes_no_batch(inside: Project) -> None:
@@ -225,10 +318,27 @@ def test_a_stream_in_a_batch_is_refused_before_any_call(inside: Project) -> None
     assert served.batches.created == 0
 
 
+def test_a_schema_and_repeats_go_into_a_batch_and_what_the_cache_has_does_not(inside: Project) -> None:
+    with fault_server() as served:
+        write(inside, served, repeats=2)
+        schema = {"type": "object", "properties": {"answer": {"enum": ["yes", "no"]}}, "required": ["answer"]}
+        structured = {"name": "m", "model": "sim/m", "prompt": {"user": "{question}"}, "output_schema": schema}
+        inside.edit(candidates=[structured])
+        state, one, _ = run(inside)
+        assert (state, one["n_scored"], served.batches.created, served.requests) == ("done", 2 * N, 1, 2 * N)
+        assert {asked["json_schema"]["name"] for asked in served.formats} == {"answer"}
+        assert (one["valid_output"]["value"], one["valid_output"]["modes"]) == (1.0, {"native": 2 * N})
+        inside.edit(run={"concurrency": 8, "max_cost_usd": 5, "repeats": 3})
+        state, one, _ = run(inside)
+        assert (state, one["n_scored"], one["attempts"]) == ("done", 3 * N, N)
+        assert {line["custom_id"].split("-")[2] for line in served.batches.by_id["batch_1"]["lines"]} == {"2"}
+        assert one["valid_output"]["modes"] == {"native": 3 * N}
+
+
 def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
     inside: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_batches, "WINDOW", 10)
+    monkeypatch.setattr(batch_outcomes, "WINDOW", 10)
     chunks: list[int] = []
 
     def broken(*given: Any) -> Any:
@@ -239,7 +349,7 @@ def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
 
     with fault_server() as served:
         write(inside, served)
-        monkeypatch.setattr(in_batches, "keyed", broken)
+        monkeypatch.setattr(batch_outcomes, "keyed", broken)
         state, one, _ = run(inside)
         assert (state, one["n_scored"]) == ("partial", 20)
         state, one, _ = run(inside, newest())
@@ -247,15 +357,14 @@ def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
         right(inside, one, served)
 
 
-@pytest.mark.parametrize("moment", ["created", "looked at"])
-def test_a_kill_at_any_moment_bills_no_example_twice(project: Project, inside: Project, moment: str) -> None:
+def test_a_kill_while_its_batch_is_created_bills_no_example_twice(project: Project, inside: Project) -> None:
     with fault_server() as served:
         faults, batches = served.batches.faults, served.batches
         faults.takes_s = 1.0
-        faults.hold_create_s = 30.0 if moment == "created" else 0.0
+        faults.hold_create_s = 30.0
         write(project, served)
         process = project.start("run", str(project.file))
-        until(lambda: batches.created if moment == "created" else batches.asked)
+        until(lambda: batches.created)
         process.kill()
         process.communicate()
         assert open_store().runs()[0].state == "interrupted"
@@ -263,6 +372,68 @@ def test_a_kill_at_any_moment_bills_no_example_twice(project: Project, inside: P
         state, one, cause = run(inside, newest())
         assert (state, batches.created, one["attempts"]) == ("done", 1, N), cause
         right(project, one, served)
+
+
+def test_a_batch_outlives_the_worker_that_sent_it_and_is_read_by_the_next(project: Project, inside: Project) -> None:
+    with fault_server() as served:
+        write(project, served)
+        served.batches.faults.takes_s = 3600
+        store, spec = open_store(), load(project.file)
+        plan = make_plan(spec, read_sources(spec, project.folder))
+        run_id = new_run(store, plan, project.folder, {}, request_key="pressed")
+        worker = project.start("worker")
+        until(lambda: served.batches.asked)
+        worker.kill()
+        worker.communicate()
+        assert store.run(run_id).state == "interrupted"
+        served.batches.faults.takes_s = 0.0  # a day later
+        worker = project.start("worker")
+        until(lambda: store.run(run_id).state == "done")
+        worker.kill()
+        worker.communicate()
+        (one,) = json.loads(to_json(load_report(store, run_id)))["candidates"]
+        assert (served.batches.created, one["attempts"]) == (1, N)
+        right(project, one, served)
+
+
+def test_a_paused_run_makes_no_batch_and_reads_what_is_under_way(inside: Project) -> None:
+    with fault_server() as served:
+        served.batches.faults.takes_s = 0.5
+        write(inside, served, max_cost_usd=round(20 * RESERVE, 9))
+        with ThreadPoolExecutor() as thread:
+            running = thread.submit(run, inside)
+            until(lambda: served.batches.created)
+            open_store().pause(newest(), paused=True)
+            until(lambda: column(inside, "SELECT settled FROM batches") == [1])
+            time.sleep(1.0)  # it would have made the next one by now
+            assert served.batches.created == 1 and open_store().run(newest()).state == "running"
+            assert len(column(inside, "SELECT arm FROM results")) == len(served.batches.by_id["batch_0"]["lines"])
+            open_store().pause(newest(), paused=False)
+            state, one, _ = running.result(60)
+    assert state == "done"
+    right(inside, one, served)
+
+
+def test_what_a_cancelled_batch_still_answers_is_billed_and_read_by_who_goes_on(
+    inside: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_batches, "CANCEL_WAIT_S", 0.5)
+    with fault_server() as served:
+        served.batches.faults.takes_s, served.batches.faults.cancel_takes_s = 3600, 2.0
+        write(inside, served)
+        with ThreadPoolExecutor() as thread:
+            running = thread.submit(run, inside)
+            until(lambda: served.batches.asked)
+            open_store().cancel(newest())
+            state, one, _ = running.result(60)
+        assert (state, one["n_scored"], served.batches.cancelled) == ("cancelled", 0, ["batch_0"])
+        (batch,) = run_progress(open_store(), newest()).batches
+        assert batch.is_open and open_store().run(newest()).reserved_usd > 0
+        until(lambda: served.batches.by_id["batch_0"]["begun"] + 2.0 < time.monotonic())
+        served.batches.faults.takes_s = 0.1
+        state, one, _ = run(inside, newest())
+    assert (state, served.batches.created) == ("done", 2)
+    right(inside, one, served)
 
 
 def test_a_kill_between_the_file_and_its_batch_sends_nothing_twice(project: Project, inside: Project) -> None:
