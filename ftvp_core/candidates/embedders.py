@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ftvp_core.errors import CallFailed, UserError
+from ftvp_core.errors import CallFailed, RunStopped, UserError
 from ftvp_core.spec import DEFAULT, is_remote
 
 Vectors = NDArray[np.float32]
@@ -59,9 +59,9 @@ def check_local_model(name: str, folder: Path) -> None:
 
 
 class Partly(Exception):
-    """Not all texts were embedded: what was, by text, and why no more."""
+    """Not all texts were embedded: what was, by text, and why no more: a request failed, or the run was stopped."""
 
-    def __init__(self, vectors: Mapping[str, Vectors], failure: CallFailed) -> None:
+    def __init__(self, vectors: Mapping[str, Vectors], failure: CallFailed | RunStopped) -> None:
         super().__init__(str(failure))
         self.vectors = vectors
         self.failure = failure

@@ -5,7 +5,7 @@ embedded once, whatever file, version or run brings it; a changed one is added b
 left out is added at the next open. Every open counts what it got: it is all of the texts or an error, never fewer.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ import numpy as np
 from ftvp_core.candidates.chroma import chroma, collection_of, id_of, stored
 from ftvp_core.candidates.embedders import Embedder, Partly, Vectors, open_embedder
 from ftvp_core.candidates.lexical import LexicalIndex
-from ftvp_core.candidates.ranking import LIKE, OFFLINE, HybridIndex, Index, best
+from ftvp_core.candidates.ranking import HybridIndex, Index, best
 from ftvp_core.candidates.remote import Questions, RemoteOf
 from ftvp_core.errors import RunStopped, UserError
-from ftvp_core.spec import DEFAULT, RetrievalSpec, is_remote
+from ftvp_core.spec import RetrievalSpec, is_remote
 
 Progress = Callable[[int, int], None]
 
 #: Texts of a query's batch whose similarities are held at once: 100 MB of them at 100,000 passages.
 QUERY_BATCH = 256
+#: A text with itself: a hair above the cosine of any other. A bag of words can't tell a text from its words in another
+#: order; the text can.
+ITSELF = 1.0001
 
 
 class DenseIndex:
@@ -38,15 +41,17 @@ class DenseIndex:
         self._position = {text: at for at, text in reversed(list(enumerate(texts)))}
 
     def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
-        found: list[list[int]] = []
+        return [best(row, min(k, len(row))) for row in self.similar(texts)]
+
+    def similar(self, texts: Sequence[str]) -> Iterator[Vectors]:
+        """For each text its cosine with each of the indexed ones."""
         for start in range(0, len(texts), QUERY_BATCH):
             batch = texts[start : start + QUERY_BATCH]
-            similar = self._embedder.embed(batch) @ self._vectors.T
-            for row, text in zip(similar, batch, strict=True):
+            cosines = self._embedder.embed(batch) @ self._vectors.T
+            for row, text in zip(cosines, batch, strict=True):
                 if (own := self._position.get(text)) is not None:
-                    row[own] = 2.0  # a bag of words can't tell a text from its words in another order; the text can
-                found.append(best(row, min(k, len(row))))
-        return found
+                    row[own] = ITSELF
+                yield row
 
 
 def open_index(
@@ -67,7 +72,7 @@ def open_index(
     dense = _dense(texts, retrieval.embedder, folder, models, progress, remote_of)
     if retrieval.mode == "dense":
         return dense
-    return HybridIndex(LexicalIndex(texts), dense, *(OFFLINE if retrieval.embedder == DEFAULT else LIKE))
+    return HybridIndex(LexicalIndex(texts), dense)
 
 
 def _dense(

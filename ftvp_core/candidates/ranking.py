@@ -1,20 +1,22 @@
-"""The best of many scored texts, and two rankings made one."""
+"""The best of many scored texts, and two kinds of scores made one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: How far down a ranking still counts in a fusion.
-DEPTH = 100
-#: Reciprocal rank fusion's constant, and how many times a rank by words counts as much as one by meaning.
-#: Cormack, Clarke & Büttcher (2009, SIGIR 758) fuse rankings of like quality: 60 and 1. The offline embedder knows
-#: words, not sentences, and few of most languages: with 60 and 1 a fusion finds XQuAD's passage first significantly less
-#: often than words alone (English −2.5 points, German −16.7), with 10 and 8 it doesn't (+0.2, −0.6). These were chosen
-#: there and don't hold everywhere: for BANKING77's short questions, asked for one of the same label, meaning alone is
-#: better by 6.4 points, so nearest shots are searched by meaning (tests/bench/retrieval.py).
-LIKE, OFFLINE = (60.0, 1.0), (10.0, 8.0)
+Scores = NDArray[np.float32]
+
+#: What the scores by words count in a fusion; those by meaning count the rest. It is the weight that Bruch, Gai &
+#: Ingber (2023, ACM TOIS 42:20, "TM2C2") take where nothing is known of a set, and it is nowhere fitted here. Found
+#: first, against the better of the two parts (`python -m tests.bench.retrieval`): XQuAD English −0.1 points (p 0.91),
+#: German −0.7 (0.37), Streamlit's documentation +3.3 (0.50), Snips +2.3 (0.04), BANKING77 +0.3 (0.48). Reciprocal rank
+#: fusion (Cormack et al. 2009, 60 and 1) loses 16.7 points on German, where the offline embedder is weak: a rank
+#: doesn't tell that all cosines are alike, a score does.
+WORDS = 0.2
+#: The least that BM25 and a cosine can be. The greatest is the best text's: what is asked decides it.
+LEAST_BM25, LEAST_COSINE = 0.0, -1.0
 
 
 class Index(Protocol):
@@ -25,24 +27,38 @@ class Index(Protocol):
         ...
 
 
-class HybridIndex:
-    """Two rankings fused by reciprocal rank: a text's share is weight ÷ (constant + its rank) in each."""
+class ByWords(Protocol):
+    def scores(self, text: str) -> Scores:
+        """BM25 of each of the texts with this one."""
+        ...
 
-    def __init__(self, lexical: Index, dense: Index, constant: float, lexical_weight: float) -> None:
-        self._parts = ((lexical, lexical_weight), (dense, 1.0))
-        self._constant = constant
+
+class ByMeaning(Protocol):
+    def similar(self, texts: Sequence[str]) -> Iterator[Scores]:
+        """For each text its cosine with each of the indexed ones."""
+        ...
+
+
+class HybridIndex:
+    """Texts found by words and meaning together: a convex combination of both scores, each scaled to [0, 1]."""
+
+    def __init__(self, words: ByWords, meaning: ByMeaning) -> None:
+        self._words = words
+        self._meaning = meaning
 
     def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
-        depth = max(k, DEPTH)
-        ranked = [part.query(texts, depth) for part, _ in self._parts]
-        return [self._fused(rankings)[:k] for rankings in zip(*ranked, strict=True)]
+        found = []
+        for text, cosines in zip(texts, self._meaning.similar(texts), strict=True):
+            by_words = scaled(self._words.scores(text), LEAST_BM25)
+            fused = WORDS * by_words + (1 - WORDS) * scaled(cosines, LEAST_COSINE)
+            found.append(best(fused, min(k, len(fused))))
+        return found
 
-    def _fused(self, rankings: Sequence[Sequence[int]]) -> list[int]:
-        share: dict[int, float] = {}
-        for ranking, (_, weight) in zip(rankings, self._parts, strict=True):
-            for rank, at in enumerate(ranking, start=1):
-                share[at] = share.get(at, 0.0) + weight / (self._constant + rank)
-        return sorted(share, key=lambda at: (-share[at], at))
+
+def scaled(scores: Scores, least: float) -> Scores:
+    """0 at the least that they can be, 1 at the greatest that there is; all 0 where nothing is above the least."""
+    span = float(scores.max(initial=least)) - least
+    return (scores - np.float32(least)) / np.float32(span) if span > 0 else np.zeros_like(scores)
 
 
 def best(scored: NDArray[Any], k: int) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ftvp_core.candidates.chroma import chroma, collection_of, id_of, stored
 from ftvp_core.candidates.embedders import Partly, Vectors, unit
-from ftvp_core.errors import CallFailed
+from ftvp_core.errors import CallFailed, RunStopped
 
 #: Passages of one request: more are refused by some servers (Hugging Face's takes 32 unless told otherwise).
 TEXTS_A_REQUEST = 32
@@ -28,8 +28,10 @@ class Embedded:
     tokens: int | None
 
 
+#: What came of a request. A run that is stopped has answers to some: they were paid for.
+Came = Embedded | CallFailed | RunStopped
 #: Sends each list of texts as one request; `are_questions`: each is one question of its own.
-Call = Callable[[Sequence[Sequence[str]], bool], Sequence[Embedded | CallFailed]]
+Call = Callable[[Sequence[Sequence[str]], bool], Sequence[Came]]
 
 
 class RemoteEmbedder:
@@ -46,7 +48,7 @@ class RemoteEmbedder:
         self.tokens: dict[str, int | None] = {}
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Raises Partly, with what was embedded, where a request failed."""
+        """Raises Partly, with what was embedded, where a request failed or the run was stopped."""
         parts = [texts[at : at + TEXTS_A_REQUEST] for at in range(0, len(texts), TEXTS_A_REQUEST)]
         found, failure = together(parts, self.call(parts, False))
         if failure is not None:
@@ -68,10 +70,10 @@ class Questions:
         self._embedder = embedder
         self._folder = folder
         self._known: dict[str, Vectors] = {}
-        self._failed: dict[str, CallFailed] = {}
+        self._failed: dict[str, CallFailed | RunStopped] = {}
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Raises CallFailed where one can't be; the others are kept."""
+        """Raises CallFailed where one can't be, RunStopped; the others are kept."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._known]
         if missing and self._embedder.reuse:
             self._recall(missing)
@@ -93,7 +95,7 @@ class Questions:
         answers = self._embedder.call([[text] for text in texts], True)
         found, _ = together([[text] for text in texts], answers)
         self._failed |= {
-            text: answer for text, answer in zip(texts, answers, strict=True) if isinstance(answer, CallFailed)
+            text: answer for text, answer in zip(texts, answers, strict=True) if not isinstance(answer, Embedded)
         }
         if not found:
             return
@@ -112,13 +114,13 @@ class Questions:
 
 
 def together(
-    parts: Sequence[Sequence[str]], answers: Sequence[Embedded | CallFailed]
-) -> tuple[Mapping[str, tuple[Vectors, int | None]], CallFailed | None]:
+    parts: Sequence[Sequence[str]], answers: Sequence[Came]
+) -> tuple[Mapping[str, tuple[Vectors, int | None]], CallFailed | RunStopped | None]:
     """By text its vector and its request's tokens; and the first failure, if there is one."""
     found: dict[str, tuple[Vectors, int | None]] = {}
     failure = None
     for texts, answer in zip(parts, answers, strict=True):
-        if isinstance(answer, CallFailed):
+        if not isinstance(answer, Embedded):
             failure = failure or answer
         else:
             found.update(

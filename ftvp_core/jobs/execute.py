@@ -69,7 +69,7 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         plan = plan or stored_plan(store, row)
         with asyncio.Runner(loop_factory=event_loop) as loop:
             calls = Calls(store, row, watch, concurrency or plan.spec.run.concurrency, loop)
-            searching = Searching(plan, calls)
+            searching = Searching(plan, calls, store, run_id)
             try:
                 opening = Opening(plan, store, run_id, watch, calls, searching)
                 opened = opening.all()
@@ -129,7 +129,7 @@ class Opening:
         ]
 
     def all(self) -> Opened:
-        self._watch.begin("indexing")
+        self._watch.begin("indexing", pauses=any(arm.embeds for arm in self._plan.arms))
         lookups = [self._lookup(at) for at in range(len(self._plan.arms))]
 
         def opened() -> Opened:

@@ -18,7 +18,7 @@ from ftvp_core.runs.lag import Lag
 from ftvp_core.runs.ledger import Ledger
 from ftvp_core.runs.result_rows import Priced, failed_outcome
 from ftvp_core.runs.servers import TRIES, Served, Servers
-from ftvp_core.store.ledger import Intent, Outcome, Purpose, ResultRow, Unit
+from ftvp_core.store.ledger import Intent, Outcome, Purpose, Ranking, ResultRow, Unit
 from ftvp_core.store.store import RunRow, Store
 
 ASK_EVERY_S = 0.2
@@ -53,9 +53,9 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 @dataclass(slots=True)
 class Settled:
-    """Outcomes and results that wait to be committed."""
+    """Outcomes, results and what else was answered, waiting to be committed."""
 
-    entries: list[Outcome | ResultRow] = field(default_factory=list)
+    entries: list[Outcome | Ranking | ResultRow] = field(default_factory=list)
 
     def attempts(self, unit: Unit, purpose: Purpose) -> int:
         """How many of the unit's attempts wait: those of a row that takes several calls."""
@@ -178,7 +178,7 @@ class Calls:
         if outcomes:
             self.settled(outcomes)
             self.let_go(len(outcomes))
-        if results := len(entries) - len(outcomes):
+        if results := sum(isinstance(entry, dict) for entry in entries):
             self.counted(results)
         return all(holds)
 

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Integer, Row, case, cast, delete, func, select, update
 
 from ftvp_core.store.base import Base
-from ftvp_core.store.schema import attempts, probes, results, tunings
+from ftvp_core.store.ledger import Ranking
+from ftvp_core.store.schema import attempts, probes, rankings, results, tunings
 from ftvp_core.types import JsonMode
 
 #: What no figure is made of: texts, and what only a list of answers shows.
@@ -62,6 +63,18 @@ class Figures(Base):
                     .order_by(results.c.at.desc())
                 )
                 found.update({row.cache_key: row for row in connection.execute(matching)})
+        return found
+
+    def rankings(self, keys: Sequence[str], run_id: str | None) -> dict[str, Ranking]:
+        """What servers' re-ranking answered, by key: of every run, or of this one alone."""
+        found: dict[str, Ranking] = {}
+        with self.engine.connect() as connection:
+            for at in range(0, len(keys), KEYS_PER_QUERY):
+                asked = select(rankings).where(rankings.c.key.in_(keys[at : at + KEYS_PER_QUERY]))
+                if run_id is not None:
+                    asked = asked.where(rankings.c.run_id == run_id)
+                for row in connection.execute(asked):
+                    found[row.key] = Ranking(row.key, row.scores, row.input_tokens)
         return found
 
     def keep_probe(self, run_id: str, arm: int, latency_s: Sequence[float]) -> None:

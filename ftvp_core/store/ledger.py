@@ -4,7 +4,7 @@ One call is one commit for everything that waits, from however many requests.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from ftvp_core.errors import LeaseLost
 from ftvp_core.store.owner import owner
-from ftvp_core.store.schema import attempts, results, runs
+from ftvp_core.store.schema import attempts, rankings, results, runs
 from ftvp_core.types import NO_USAGE, Usage
 
 Purpose = Literal["generation", "embedding", "rerank", "judge", "load"]
@@ -60,9 +60,18 @@ class Outcome:
     status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A server's scores of some passages for a question, and the tokens that it read; None: unknown."""
+
+    key: str
+    scores: Sequence[float]
+    input_tokens: int | None
+
+
 #: A row of `results`, by column.
 ResultRow = dict[str, Any]
-Entry = Intent | Outcome | ResultRow
+Entry = Intent | Outcome | Ranking | ResultRow
 
 # Statements are made once: building them anew took as long as running them.
 _MONEY = (
@@ -75,7 +84,7 @@ _SPEND = (
     .where(runs.c.id == bindparam("b_run"))
     .values(spent_usd=bindparam("spent"), reserved_usd=bindparam("reserved"))
 )
-_INTEND, _ANSWER = attempts.insert(), results.insert()
+_INTEND, _ANSWER, _RANK = attempts.insert(), results.insert(), rankings.insert()
 _COMPLETE = (
     update(attempts)
     .where(
@@ -128,6 +137,9 @@ def commit(connection: Connection, run_id: str, entries: Sequence[Entry]) -> lis
     rows = [{"run_id": run_id, **entry} for entry in entries if isinstance(entry, dict)]
     if rows:
         connection.execute(_ANSWER, rows)
+    ranked = [{"run_id": run_id, **asdict(entry)} for entry in entries if isinstance(entry, Ranking)]
+    if ranked:
+        connection.execute(_RANK, ranked)
     if (spent, reserved) != (money.spent_usd, money.reserved_usd):
         connection.execute(_SPEND, {"b_run": run_id, "spent": spent, "reserved": reserved})
     return holds

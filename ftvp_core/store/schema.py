@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest migration: a new store is made at this state and stamped with it.
-HEAD = "0008"
+HEAD = "0009"
 
 metadata = MetaData()
 
@@ -139,6 +139,17 @@ results = Table(
     sqlite_with_rowid=False,
 )
 Index("results_cache_key", results.c.cache_key, sqlite_where=results.c.cache_key.is_not(None))
+
+# What a server's re-ranking answered: in the transaction that settles its attempt, so that none is paid for twice.
+rankings = Table(
+    "rankings",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),  # who paid
+    Column("key", String(64), primary_key=True),  # hash of the server's model, the question and the passages
+    Column("scores", JSON, nullable=False),  # one a passage
+    Column("input_tokens", Integer),  # None: its server doesn't say
+)
+Index("rankings_key", rankings.c.key)
 
 # A comparison file being edited in the pages. It may be incomplete; running it makes a run of its own.
 drafts = Table(

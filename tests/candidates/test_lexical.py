@@ -1,15 +1,18 @@
-"""Search by words in every script, and the two rankings made one."""
+"""Search by words in every script, and both kinds of scores made one."""
 
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ftvp_core.candidates.embedders import Offline
+from ftvp_core.candidates.index import dense_index
 from ftvp_core.candidates.lexical import K1, B, LexicalIndex, tokens
-from ftvp_core.candidates.ranking import HybridIndex
+from ftvp_core.candidates.ranking import HybridIndex, Scores
 
 DATA = os.environ.get("FTVP_TEST_DATA")
 KOREAN = [
@@ -99,21 +102,40 @@ def test_a_text_without_a_common_word_is_not_found() -> None:
     assert LexicalIndex(["?!", "…"]).query(["anything"], 2) == [[]]
 
 
-class Fixed:
-    def __init__(self, ranking: list[int]) -> None:
-        self._ranking = ranking
+class ByWords:
+    def __init__(self, *scores: float) -> None:
+        self._scores = np.array(scores, dtype=np.float32)
 
-    def query(self, texts: Sequence[str], k: int) -> list[list[int]]:
-        return [self._ranking[:k] for _ in texts]
+    def scores(self, text: str) -> Scores:
+        return self._scores
 
 
-def test_fusion_is_by_reciprocal_rank() -> None:
-    """Cormack's own: 1/61 + 1/63 for a text that is first and third beats 2/62 for one that is second twice."""
-    hybrid = HybridIndex(Fixed([7, 1, 4]), Fixed([2, 1, 7]), 60, 1)
-    assert hybrid.query(["q"], 4) == [[7, 1, 2, 4]]
-    assert HybridIndex(Fixed([7]), Fixed([2, 7]), 60, 1).query(["q"], 1) == [[7]]
-    assert HybridIndex(Fixed([]), Fixed([2, 7]), 10, 8).query(["q"], 2) == [[2, 7]]
-    assert HybridIndex(Fixed([5]), Fixed([2, 7]), 10, 8).query(["q"], 2) == [[5, 2]]
+class ByMeaning(ByWords):
+    def similar(self, texts: Sequence[str]) -> Iterator[Scores]:
+        return (self._scores for _ in texts)
+
+
+def test_fusion_is_a_convex_combination_of_scores_between_their_least_and_the_best() -> None:
+    """By hand: 0.2 · BM25 ÷ its best + 0.8 · (cosine + 1) ÷ (its best + 1) is 0.80, 0.76, 0.74 and 0.40."""
+    hybrid = HybridIndex(ByWords(0, 4, 10, 0), ByMeaning(0.6, 0.36, 0.08, -0.2))
+    assert hybrid.query(["q"], 9) == [[0, 1, 2, 3]]
+    assert hybrid.query(["q", "q"], 2) == [[0, 1], [0, 1]]
+
+
+def test_what_knows_nothing_decides_nothing_in_a_fusion() -> None:
+    """A question of words that one part doesn't know: the order is the other's."""
+    assert HybridIndex(ByWords(0, 0, 0), ByMeaning(0.1, 0.3, 0.2)).query(["q"], 3) == [[1, 2, 0]]
+    assert HybridIndex(ByWords(1, 3, 2), ByMeaning(0, 0, 0)).query(["q"], 3) == [[1, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("passages", "question", "expected"), [(KOREAN, "환불이 언제 되나요?", 1), (ARABIC, "متى يصل المبلغ", 1)]
+)
+def test_words_decide_in_a_language_that_the_offline_embedder_hardly_knows(
+    tmp_path: Path, passages: list[str], question: str, expected: int
+) -> None:
+    hybrid = HybridIndex(LexicalIndex(passages), dense_index(passages, Offline(), tmp_path, lambda done, total: None))
+    assert hybrid.query([question], 1) == [[expected]]
 
 
 @pytest.mark.skipif(DATA is None, reason="FTVP_TEST_DATA is not set")

@@ -2,7 +2,11 @@
 
 import json
 import signal
-from collections.abc import Iterator
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from typing import Any
 import pytest
 
 from ftvp_core.__main__ import main
+from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import Report, load_report
 from ftvp_core.store.opening import open_store
 from tests.fault_server import TOKENS_IN, TOKENS_OUT, Served, fault_server
@@ -187,10 +192,7 @@ def test_what_a_killed_ingestion_paid_for_is_not_paid_for_again(tmp_path: Path) 
     passages = 1000
     project = Project(tmp_path)
     with fault_server(latency_s=0.05) as server:
-        file = write(tmp_path, server, [rag()], n=3, knowledge={"path": "k.csv"})
-        (tmp_path / "k.csv").write_text("text\n" + "\n".join(f"passage number {at}" for at in range(passages)))
-        rows = (tmp_path / "eval.jsonl").read_text().splitlines()
-        (tmp_path / "eval.jsonl").write_text("\n".join(json.dumps({**json.loads(row), "gold": ""}) for row in rows))
+        file = indexing(tmp_path, server, passages)
         process = project.start("run", str(file))
         while len(server.embedded) < passages // 32 // 2:
             assert process.poll() is None
@@ -218,3 +220,119 @@ def test_a_server_reranks_four_times_as_many_as_are_sent(folder: Path, server: S
     for row in store.results(store.runs()[0].id):
         topic = TOPICS[row.example % len(TOPICS)]
         assert row.passages == [f"{topic}-0.txt", f"{topic}-1.txt"]
+
+
+def test_a_reranking_is_paid_for_once_whoever_asks_again(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag(rerank="one/rank", top_k=2, mode="lexical"), rag("again", rerank="one/rank", top_k=2, mode="lexical")])  # fmt: skip
+    assert main(["run", str(file)]) == 0
+    first, second = newest().comparison.candidates
+    assert (first.other_attempts, second.other_attempts, server.search_requests) == (12, 0, 12)
+    assert first.cost_per_1k_usd == second.cost_per_1k_usd
+    ranked = [one.passages for one in open_store().results(newest().run.id)]
+    assert main(["run", str(file)]) == 0
+    assert server.search_requests == 12, "a later run finds what was ranked"
+    later = newest()
+    assert [one.passages for one in open_store().results(later.run.id)] == ranked
+    assert [one.cost_usd for one in later.comparison.candidates] == [0, 0]
+    assert later.comparison.candidates[0].cost_per_1k_usd == first.cost_per_1k_usd, "and what it cost"
+    (folder / "docs" / "refund-1.txt").write_text("refund")
+    assert main(["run", str(file)]) == 0
+    assert {question.split()[-1] for question, _ in server.reranked[12:]} == {"refund?"}
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_what_a_killed_run_had_reranked_is_not_paid_for_again(tmp_path: Path, cache: bool) -> None:
+    n, in_flight = 60, 8
+    project = Project(tmp_path)
+    with fault_server(latency_s=0.05) as server:
+        run = {"concurrency": in_flight, "max_cost_usd": 5, "cache": cache}
+        file = write(tmp_path, server, [rag(rerank="one/rank", top_k=2, mode="lexical")], n=n, run=run)
+        process = project.start("run", str(file))
+        while len(server.reranked) < n // 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        run_id = project.call("runs").stdout.split()[0]
+        done = project.call("run", "--resume", run_id, "--json", str(tmp_path / "report.json"))
+        assert done.returncode == 0, done.stderr
+        ranked = [question for question, _ in server.reranked]
+        assert len(set(ranked)) == n and len(ranked) <= n + in_flight, "but for what was under way"
+        (figures,) = json.loads((tmp_path / "report.json").read_text())["candidates"]
+        assert figures["n_scored"] == n
+        assert server.search_requests <= figures["other_attempts"] <= server.search_requests + in_flight
+        asked = server.search_requests
+        assert project.call("run", str(file)).returncode == 0
+        assert server.search_requests == asked + (0 if cache else n), "without the cache another run asks anew"
+
+
+def indexing(folder: Path, server: Served, passages: int) -> Path:
+    """A comparison over so many passages of a table."""
+    file = write(folder, server, [rag()], n=3, knowledge={"path": "k.csv"})
+    (folder / "k.csv").write_text("text\n" + "\n".join(f"passage number {at}" for at in range(passages)))
+    rows = [json.loads(row) | {"gold": ""} for row in (folder / "eval.jsonl").read_text().splitlines()]
+    (folder / "eval.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return file
+
+
+def attempts(folder: Path) -> Counter[str]:
+    """How many embeddings the ledger holds, by state."""
+    with closing(sqlite3.connect(folder / "home" / "ftvp.db")) as connection:
+        return Counter(dict(connection.execute("SELECT state, count(*) FROM attempts WHERE purpose = 'embedding' GROUP BY 1")))  # fmt: skip
+
+
+def until(true: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_an_ingestion_that_is_paused_sends_nothing_and_one_that_is_cancelled_keeps_what_was_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passages, in_flight = 1000, 8
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    project = Project(tmp_path)
+    with fault_server(latency_s=0.2) as server:
+        file = indexing(tmp_path, server, passages)
+        process = project.start("run", str(file))
+        until(lambda: len(server.embedded) >= 4)
+        store = open_store()
+        run_id = store.runs()[0].id
+        now = run_progress(store, run_id)
+        assert now.phase == "indexing" and now.can_pause
+        store.pause(run_id, paused=True)
+        until(lambda: run_progress(store, run_id).phase == "paused")
+        until(lambda: attempts(tmp_path)["sent"] == 0)  # what was under way comes to its end
+        sent = server.search_requests
+        time.sleep(1)
+        assert (server.search_requests, process.poll()) == (sent, None)
+        store.pause(run_id, paused=False)
+        until(lambda: server.search_requests > sent)
+        store.cancel(run_id)
+        assert process.communicate()[0] is not None and process.returncode == 2
+        run = store.run(run_id)
+        assert run.state == "cancelled"
+        ended = attempts(tmp_path)
+        assert sent < ended.total() < passages // 32
+        assert ended["sent"] == 0 and ended["unknown"] <= in_flight
+        assert server.search_requests <= ended.total() <= server.search_requests + in_flight
+        before = len(server.embedded)
+        assert project.call("run", "--resume", run_id).returncode == 0
+    texts = [text for request in server.embedded for text in request]
+    assert len(set(texts)) == passages + 3
+    again = len(texts) - len(set(texts))
+    assert again <= 32 * ended["unknown"], "only what was under way when it was cancelled is sent once more"
+    assert len(server.embedded) - before <= (passages - 32 * (ended["answered"])) // 32 + 1 + 3 + ended["unknown"]
+
+
+def test_what_was_embedded_before_the_limit_is_not_paid_for_again(folder: Path, server: Served) -> None:
+    file = indexing(folder, server, 200)
+    assert main(["run", str(file), "--max-cost", "0.00002"]) == 2
+    store = open_store()
+    run = store.runs()[0]
+    assert 0 < len(server.embedded) < 200 // 32 and "leaves no room" in (run.cause or "")
+    assert run.spent_usd == server.search_tokens * EMBED / 1_000_000
+    assert main(["run", "--resume", run.id, "--max-cost", "5"]) == 0
+    sent = [text for request in server.embedded for text in request]
+    assert len(sent) == len(set(sent)) == 203
