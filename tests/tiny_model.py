@@ -10,8 +10,39 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 PAD, END = 0, 1
-#: Rotary positions; biased and wider; learned positions; a sliding window of 64; a state instead of keys and values.
-ARCHITECTURES = ("llama", "qwen2", "gpt2", "mistral", "mamba")
+USUAL = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}  # fmt: skip
+WINDOW = {"sliding_window": 64}
+#: What each architecture has of its own, small.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "llama": USUAL,
+    "qwen2": USUAL,
+    "qwen3": {**USUAL, "head_dim": 16},
+    "phi3": USUAL,
+    # Learned positions.
+    "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4},
+    "opt": {"hidden_size": 64, "ffn_dim": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 64},
+    # Keys and queries rotated in part; one key for all heads.
+    "gpt_neox": USUAL,
+    "falcon": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "multi_query": True},
+    # A sliding window, in each layer or in some; one that its cache knows nothing of.
+    "mistral": {**USUAL, **WINDOW},
+    "gemma2": {**USUAL, **WINDOW, "head_dim": 16, "tie_word_embeddings": False},
+    "gemma3_text": {
+        **USUAL, **WINDOW, "head_dim": 16, "tie_word_embeddings": False,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+    "gpt_neo": {
+        "hidden_size": 64, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]],
+        "window_size": 64,
+    },
+    # Distances instead of positions; a state instead of keys and values; both, layer by layer.
+    "bloom": {"hidden_size": 64, "n_layer": 2, "n_head": 4, "tie_word_embeddings": False},
+    "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},
+    "lfm2": {**USUAL, "layer_types": ["conv", "full_attention"]},
+}  # fmt: skip
 
 
 def make_model(folder: Path, *, kind: str = "llama", template: str | None = CHAT_TEMPLATE, context: int = 256) -> Path:
@@ -31,13 +62,7 @@ def make_model(folder: Path, *, kind: str = "llama", template: str | None = CHAT
         "bos_token_id": None,
         "pad_token_id": PAD,
     }
-    usual = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
-    own: dict[str, dict[str, Any]] = {
-        "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4},
-        "mistral": {**usual, "num_hidden_layers": 2, "sliding_window": 64},
-        "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},
-    }
-    config = AutoConfig.for_model(kind, **own.get(kind, {**usual, "num_hidden_layers": 2}), **same)
+    config = AutoConfig.for_model(kind, **ARCHITECTURES[kind], **same)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
 

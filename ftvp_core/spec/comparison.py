@@ -38,6 +38,7 @@ class RunSpec(Part):
     seed: int = Field(0, ge=0, lt=2**32)  # what scikit-learn takes
     timeout_s: float = Field(60, gt=0)
     cache: bool = True
+    probe: int = Field(20, ge=1, le=1000)  # single calls that a local candidate's latency is measured by
     load: LoadSpec | None = None
 
 

@@ -165,19 +165,30 @@ def test_the_smallest_nucleus_is_greedy(model: Local) -> None:
     ]
 
 
-def test_draws_follow_the_model_s_probabilities() -> None:
+@pytest.mark.parametrize(("top_p", "nucleus"), [(1.0, 4), (0.9, 2), (0.99, 3)])
+def test_draws_follow_the_model_s_probabilities(top_p: float, nucleus: int) -> None:
     import torch
 
+    # At a temperature of one half: 0.865, 0.117, 0.016, 0.002 of all.
     logits, n = torch.tensor([2.0, 1.0, 0.0, -1.0]), 4000
     drawn = []
     base: Any = None  # it is for answers that are held to a schema
     for seed in range(n):
-        row = Row(0, None, None, ask("x", temperature=0.5, seed=seed), [1], 1)
+        row = Row(0, None, None, ask("x", temperature=0.5, top_p=top_p, seed=seed), [1], 1)
         row.begin(base)
-        drawn += choose([row], logits[None].clone())
+        drawn += choose([row], logits[None].clone()).tolist()
+    expected = torch.softmax(logits / 0.5, dim=0)
+    expected[nucleus:] = 0
     shares = torch.bincount(torch.tensor(drawn), minlength=4) / n
     # Five standard errors of a share of one half.
-    assert torch.allclose(shares, torch.softmax(logits / 0.5, dim=0), atol=5 * 0.5 / n**0.5)
+    assert torch.allclose(shares, expected / expected.sum(), atol=5 * 0.5 / n**0.5)
+    assert not shares[nucleus:].any()
+
+
+def test_an_answer_that_ends_at_once_is_empty_and_not_failed(model: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.group.base, "stops", set(range(len(model.group.base.tokenizer))))
+    [empty] = answers(model, [ask("item 1")])
+    assert (empty.output, empty.usage.output, empty.finish_reason) == ("", 1, "stop")
 
 
 def test_a_batch_that_does_not_fit_in_memory_is_halved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,8 +209,8 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved(folder: Path, monkeypatch
 
     monkeypatch.setattr(model.group.base.model, "forward", small_machine)
     assert [answer.output for answer in answers(model, OF_MANY_LENGTHS + warm)] == expected
-    assert sizes[:3] == [16, 8, 4]
-    assert max(sizes[3:]) <= 8
+    assert sizes[:3] == [22, 11, 5]
+    assert max(sizes[3:]) <= 5
 
     def no_memory(**inputs: Any) -> Any:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
@@ -214,7 +225,10 @@ def test_a_template_s_refusal_is_the_row_s_failure(tmp_path: Path) -> None:
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}<|user|>"
     model = open_model(str(make_model(tmp_path, template=refusing)), None, {})
     refused, answered = model.answer_batch([ask("hi"), ask("hi", system=None)])
-    assert refused == "the model's chat template refuses this prompt (no system here)"
+    assert refused == (
+        "the model's chat template refuses this prompt (no system here); if it knows no system prompt, "
+        "begin `user` with it"
+    )
     assert isinstance(answered, Answer)
 
 

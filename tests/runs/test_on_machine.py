@@ -2,7 +2,9 @@
 
 import csv
 import json
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import yaml
 
 from ftvp_core.__main__ import main
 from ftvp_core.models.local import Local, Together, open_model
+from ftvp_core.runs import on_machine
+from ftvp_core.store.opening import open_store
 from ftvp_core.types import Answer, Example, Message, Request
 from tests.tiny_model import make_adapter, make_model
 
@@ -63,3 +67,75 @@ def test_arms_of_one_base_fill_a_batch_and_answer_as_alone(tmp_path: Path, monke
             [expected] = alone.answer_batch([asked])
             assert isinstance(expected, Answer)
             assert found[name, text] == expected.output
+
+
+def comparison(folder: Path, rows: int, **run: Any) -> Path:
+    """One candidate of a tiny model, asked `rows` short questions."""
+    make_model(folder / "tiny")
+    (folder / "rows.csv").write_text("text,answer\n" + "".join(f"item {n},x\n" for n in range(rows)))
+    keys = {
+        "eval_set": {"path": "rows.csv", "input": "text", "reference": "answer"},
+        "candidates": [
+            {"name": "tiny", "model": "local/tiny", "prompt": {"user": "{text}"}, "sampling": {"max_tokens": 2}}
+        ],
+        "run": run,
+    }
+    file = folder / "comparison.yaml"
+    file.write_text(yaml.safe_dump(keys))
+    return file
+
+
+def sizes_asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each call asks from now on."""
+    answer, sizes = Together.answer, []  # type: ignore[var-annotated]
+
+    def noted(group: Together, asked: Sequence[tuple[Local, Request]]) -> list[Answer | str]:
+        sizes.append(len(asked))
+        return answer(group, asked)
+
+    monkeypatch.setattr(Together, "answer", noted)
+    return sizes
+
+
+@pytest.mark.parametrize(("asked_s", "expected"), [(math.inf, [32, 128, 90]), (0, [32] * 7 + [26])])
+def test_more_rows_are_asked_at_once_where_they_are_answered_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_s: float, expected: list[int]
+) -> None:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(on_machine, "ASKED_S", asked_s)
+    sizes = sizes_asked(monkeypatch)
+    assert main(["run", str(comparison(tmp_path, 250, probe=2))]) == 0
+    assert sizes == [*expected, *[1] * (on_machine.PROBE_WARM_UP + 2)]
+
+
+def test_a_latency_that_a_kill_left_out_is_measured_when_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    file, report = comparison(tmp_path, 5, probe=3), tmp_path / "r.json"
+
+    def killed(*_: Any) -> list[float]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(on_machine, "_probe", killed)
+        main(["run", str(file), "--json", str(report)])
+    [row] = open_store().runs()
+    sizes = sizes_asked(monkeypatch)
+    for _ in range(2):
+        assert main(["run", str(file), "--resume", row.id, "--json", str(report)]) == 0
+        [found] = json.loads(report.read_text())["candidates"]
+        assert (found["n_scored"], found["attempts"]) == (5, 5) and found["latency_s"]["p50"] > 0
+        assert sizes == [1] * (on_machine.PROBE_WARM_UP + 3)  # and once only
+    assert len(open_store().probes(row.id)[0]) == 3
+
+
+def test_a_row_that_was_not_answered_has_no_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
+    file, report = comparison(tmp_path, 4, probe=8), tmp_path / "r.json"
+    (tmp_path / "rows.csv").write_text(f"text,answer\nitem,x\n{'long ' * 99},x\nitem 2,x\nitem 3,x\n")
+    assert main(["run", str(file), "--json", str(report)]) == 0
+    [found] = json.loads(report.read_text())["candidates"]
+    assert (found["n_scored"], found["n_failed"]) == (3, 1)
+    [row] = open_store().runs()
+    assert len(open_store().probes(row.id)[0]) == 6

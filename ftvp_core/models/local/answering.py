@@ -1,5 +1,6 @@
 """Candidates that answer on this machine: what goes into a batch, and what is shared in it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -9,13 +10,15 @@ from ftvp_core.models.local.base import Base, in_4_bits, out_of_memory
 from ftvp_core.models.local.cache import Prefix, new_cache, prefix_of
 from ftvp_core.models.local.folders import base_folder, is_of_4_bits
 from ftvp_core.models.local.generation import generate, generate_plainly
+from ftvp_core.models.local.memory import SHARE, free_bytes, row_bytes
 from ftvp_core.models.local.prefixes import common, deeper
 from ftvp_core.models.local.prompts import BadPrompt, prompt_ids
 from ftvp_core.models.local.rows import Row
 from ftvp_core.types import Answer, Request
 
-#: Rows generated at once, before memory says otherwise. A GPU needs more of them to be busy.
-ROWS_ON_CPU, ROWS_ON_GPU = 16, 64
+#: Rows generated at once, unless memory says fewer. On a CPU more gain nothing; on a GPU a step of a small model takes
+#: as long for one row as for hundreds, for it is the launching of its kernels that takes the time.
+ROWS_ON_CPU, ROWS_ON_GPU = 64, 512
 #: A model asks for this many times as many rows, so that rows of a like length can go together.
 ROWS_ASKED = 2
 #: What all of a candidate's rows share is kept for its next ones: fewer tokens than this are computed each time.
@@ -74,6 +77,8 @@ class Together:
         self.base = base
         self._rows = ROWS_ON_GPU if base.on_gpu else ROWS_ON_CPU
         self.batch_size = ROWS_ASKED * self._rows
+        #: Bytes for a batch, once one didn't fit.
+        self._budget = math.inf
         #: Of the last rows' candidates: the prefix that is kept, and a prompt that shows what the next ones share.
         self._kept: dict[Local, tuple[Prefix | None, list[int]]] = {}
 
@@ -95,10 +100,10 @@ class Together:
                 else:
                     rows.append(row)
             self._share(rows)
-            for together in self._batches(rows):
-                failed = self._fitting(together)
-                for row in together:
-                    answers[row.at] = failed.get(row.at) or row.answer(self.base)
+            for mixable in self._mixable(rows):
+                for together, failure in self._batches(mixable):
+                    for row in together:
+                        answers[row.at] = failure or row.answer(self.base)
         return answers
 
     def _row(self, at: int, arm: Local, request: Request) -> Row | str:
@@ -113,18 +118,14 @@ class Together:
             return f"the prompt's {len(ids)} tokens leave no room in the model's context of {context}"
         return Row(at, arm, arm.adapter, request, ids, room, time.perf_counter() - started)
 
-    def _batches(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
-        """Rows that can be in one batch, of a like length: as many as fit by then."""
+    def _mixable(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Rows that can be in one batch; of a like length beside each other, the longest first."""
 
         def apart(row: Row) -> tuple[bool, str]:
             return self._shares(row), "" if self.base.mixes(row.adapter) else row.adapter or ""
 
-        for _, mixable in groupby(sorted(rows, key=apart), key=apart):
-            waiting = sorted(mixable, key=lambda row: (len(row.rest), len(row.ids)))
-            while waiting:
-                n = self._rows
-                yield waiting[:n]
-                waiting = waiting[n:]
+        for _, some in groupby(sorted(rows, key=apart), key=apart):
+            yield sorted(some, key=lambda row: (len(row.rest), len(row.ids)), reverse=True)
 
     # What is shared
 
@@ -191,14 +192,35 @@ class Together:
 
     # What fits
 
-    def _fitting(self, rows: Sequence[Row]) -> dict[int, str]:
-        """Generate; what doesn't fit in memory is halved, down to one row, and so is all that follows.
+    def _batches(self, rows: Sequence[Row]) -> Iterator[tuple[list[Row], str | None]]:
+        """Answers rows, as many at once as fit by then. What doesn't is halved, down to one row.
 
-        Returns the causes of rows that have no answer, by their place.
+        Yields them batch by batch, with the cause if they have no answer.
         """
+        waiting = list(rows)
+        while waiting:
+            n, each = self._fitting(waiting)
+            some = waiting[:n]
+            fits = self._tried(some)
+            if not fits and n > 1:
+                self._budget = n // 2 * each
+                continue
+            waiting = waiting[n:]
+            yield some, None if fits else f"the prompt's {len(some[0].ids)} tokens don't fit in this machine's memory"
+
+    def _fitting(self, rows: Sequence[Row]) -> tuple[int, int]:
+        """How many of the first of these rows should fit at once, and the bytes that each takes at the most."""
+        each = row_bytes(self.base.model, len(rows[0].rest), _columns(rows))
+        kept = [prefix for prefix, _ in self._kept.values() if prefix]
+        lent = sum(part.nbytes for prefix in kept for layer in prefix.spread for part in layer)
+        budget = min(self._budget, SHARE * (free_bytes(self.base.model.device) + lent))
+        return min(len(rows), self._rows, max(1, int(budget // each))), each
+
+    def _tried(self, rows: Sequence[Row]) -> bool:
+        """Whether these rows could be answered together in this machine's memory."""
         try:
             self._how(rows)(self.base, rows)
-            return {}
+            return True
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -207,14 +229,14 @@ class Together:
             import torch
 
             torch.cuda.empty_cache()
-        if len(rows) == 1:
-            return {rows[0].at: f"the prompt's {len(rows[0].ids)} tokens don't fit in this machine's memory"}
-        half = len(rows) // 2
-        self._rows = min(self._rows, max(half, 1))
-        return self._fitting(rows[:half]) | self._fitting(rows[half:])
+        return False
 
     def _how(self, rows: Sequence[Row]) -> Callable[[Base, Sequence[Row]], None]:
         """Rows whose cache can't be put together go through transformers' own `generate`."""
-        longest = max(row.prefix.length if row.prefix else 0 for row in rows)
-        columns = longest + max(len(row.rest) for row in rows) + max(row.room for row in rows)
-        return generate if columns <= self.base.shareable_columns else generate_plainly
+        return generate if _columns(rows) <= self.base.shareable_columns else generate_plainly
+
+
+def _columns(rows: Sequence[Row]) -> int:
+    """How wide a batch of these rows can become."""
+    longest = max(row.prefix.length if row.prefix else 0 for row in rows)
+    return longest + max(len(row.rest) for row in rows) + max(row.room for row in rows)

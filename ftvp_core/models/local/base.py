@@ -13,6 +13,7 @@ from ftvp_core.errors import UserError
 from ftvp_core.models.constrained import Grammars, Processor
 from ftvp_core.models.local.cache import shareable_columns
 from ftvp_core.models.local.folders import check_adapter
+from ftvp_core.models.local.loading import first_line, load_model, load_tokenizer
 
 
 class Base:
@@ -22,7 +23,7 @@ class Base:
         """`device`: cpu or cuda; by default a GPU if there is one. `loading`: more for `from_pretrained`, such as a
         quantization. Raises UserError."""
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+        from transformers import GenerationConfig
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # of files that are on this disk
@@ -31,14 +32,9 @@ class Base:
         self.on_gpu = self.device != "cpu"
         if not self.on_gpu:
             torch.set_num_threads(threads())
-        only_safe = {"local_files_only": True, "trust_remote_code": False}
         loading = {"dtype": torch.bfloat16 if self.on_gpu else torch.float32} | loading
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, **only_safe)
-            self.model: Any = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **only_safe, **loading)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise UserError(f"local model {folder}", f"can't be loaded ({_first_line(error)})") from None
-        self.model.to(self.device).eval()
+        self.tokenizer: Any = load_tokenizer(folder)
+        self.model: Any = load_model(folder, self.device, **loading)
         if "quantization_config" in loading:
             _unpacked(self.model)
         self.context: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -93,7 +89,7 @@ class Base:
                     )
             missing = self._peft.load_adapter(str(folder), adapter_name=name, torch_device=self.device).missing_keys
         except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-            raise UserError(f"adapter {folder}", f"doesn't fit {self.folder} ({_first_line(error)})") from None
+            raise UserError(f"adapter {folder}", f"doesn't fit {self.folder} ({first_line(error)})") from None
         if missing:  # it would answer as the base does
             raise UserError(f"adapter {folder}", f"doesn't fit {self.folder}: it has no weights for {missing[0]}")
         self.model.eval()
@@ -190,10 +186,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     said = model.generation_config.eos_token_id if model.generation_config else None
     several = said if isinstance(said, list) else [said]
     return {token for token in (*several, tokenizer.eos_token_id) if token is not None}
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
 
 
 def out_of_memory(error: Exception) -> bool:

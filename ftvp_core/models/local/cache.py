@@ -72,10 +72,15 @@ def prefix_of(cache: Any, ids: list[int]) -> Prefix:
     return Prefix(ids, [(layer.keys, layer.values) for layer in cache.layers])
 
 
-def select(cache: Any, moves: Sequence[tuple[int, int]], rows: int) -> None:
-    """Leave the first `rows` rows, after rows were moved: (to, from)."""
+def select(cache: Any, order: Sequence[int]) -> None:
+    """Leave these rows, in this order; one that comes from elsewhere is moved, and none to where one stays."""
+    import torch
+
+    device = cache.layers[0].keys.device
+    to = torch.tensor([at for at, from_ in enumerate(order) if at != from_], dtype=torch.long, device=device)
+    from_ = torch.tensor([order[at] for at in to.tolist()], dtype=torch.long, device=device)
     for layer in cache.layers:
-        layer.select(moves, rows)
+        layer.select(to, from_, len(order))
 
 
 @cache
@@ -132,9 +137,9 @@ def _layer() -> Any:
             self._show(after)
             return self.keys, self.values
 
-        def select(self, moves: Sequence[tuple[int, int]], rows: int) -> None:
-            for whole in (self._keys, self._values):
-                for to, from_ in moves:
+        def select(self, to: Any, from_: Any, rows: int) -> None:
+            if len(to):
+                for whole in (self._keys, self._values):
                     whole[to] = whole[from_]
             columns = self.get_seq_length()
             self._keys, self._values = self._keys[:rows], self._values[:rows]
@@ -171,6 +176,8 @@ def shareable_columns(model: Any) -> float:
     if not layers or not all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         return 0
     windows = [layer.sliding_window for layer in layers if type(layer) is DynamicSlidingWindowLayer]
+    if "local" in getattr(model.config, "attention_layers", ()):  # GPT-Neo's own window, of which its cache is not told
+        windows.append(model.config.window_size)
     try:
         alike = _answers_alike(model, len(layers))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
@@ -206,7 +213,7 @@ def _answers_alike(model: Any, layers: int) -> bool:
         real = torch.tensor([[1] * 9, [0] * 2 + [1] * 2 + [0] * 2 + [1] * 3], device=model.device)
         rests = torch.stack([ids[4:], torch.cat([ids[:2], ids[2:5]])])
         found = after(batch, rests, real)[:, -1]
-        select(batch, [(0, 1)], 1)
+        select(batch, [1])
         one = torch.ones(1, 1, dtype=torch.long, device=model.device)
         last = after(batch, ids[None, 5:6], torch.cat([real[1:], one], dim=1))[:, -1]
     pairs = [(found[0], whole[8]), (found[1], whole[4]), (last[0], whole[5])]

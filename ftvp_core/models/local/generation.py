@@ -9,9 +9,12 @@ from ftvp_core.models.local.base import Base
 from ftvp_core.models.local.cache import GROWTH, give_back, new_cache, select
 from ftvp_core.models.local.rows import Row, choose
 
+#: Rows that have ended stay while they are fewer than one in so many: taking them out moves others in every layer.
+STAY = 16
+
 
 def generate(base: Base, rows: Sequence[Row]) -> None:
-    """Answer rows that go on from their prefixes. A row that has ended leaves the batch; its seconds are its own."""
+    """Answer rows that go on from their prefixes. Those that have ended leave the batch; a row's seconds are its own."""
     import torch
 
     lap = _Lap()
@@ -30,7 +33,7 @@ def generate(base: Base, rows: Sequence[Row]) -> None:
     computed = [len(row.rest) for row in rows]
     while live:
         with base.rows([row.adapter for row in live]) as forward:
-            while not any(row.ended for row in live):
+            while STAY * sum(row.ended for row in live) < len(live):
                 logits = forward(
                     input_ids=ids,
                     attention_mask=real[:, :columns],
@@ -39,16 +42,17 @@ def generate(base: Base, rows: Sequence[Row]) -> None:
                     use_cache=True,
                     logits_to_keep=1,
                 ).logits[:, -1]
-                tokens = choose(live, logits.float())
-                for row, token in zip(live, tokens, strict=True):
-                    row.take(token, base)
+                chosen = choose(live, logits.float())
+                for row, token in zip(live, chosen.tolist(), strict=True):  # a step's only wait for the device
+                    if not row.ended:
+                        row.take(token, base)
                 lap.share(live, computed)
-                computed = [1] * len(live)
-                ids = torch.tensor(tokens, device=base.device)[:, None]
+                computed = [0 if row.ended else 1 for row in live]
+                ids = chosen[:, None]
                 columns, positions = columns + 1, positions[:, -1:] + 1
         order = _without_ended(live)
-        select(cache, [(to, from_) for to, from_ in enumerate(order) if to != from_], len(order))
-        live, computed = [live[at] for at in order], computed[: len(order)]
+        select(cache, order)
+        live, computed = [live[at] for at in order], [1] * len(order)
         ids, real, positions = ids[order], real[order], positions[order]
     give_back(cache, prefixes)
 
@@ -80,7 +84,7 @@ def _plainly(base: Base, rows: Sequence[Row]) -> None:
         """Leaves the one token that a row takes; a row that has ended is padded by `generate`."""
         live = [at for at, row in enumerate(rows) if not row.ended]
         tokens = choose([rows[at] for at in live], scores[live].float())
-        for at, token in zip(live, tokens, strict=True):
+        for at, token in zip(live, tokens.tolist(), strict=True):
             rows[at].take(token, base)
             scores[at] = float("-inf")
             scores[at, token] = 0

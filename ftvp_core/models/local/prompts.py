@@ -52,8 +52,12 @@ def _templated(tokenizer: Any, messages: Sequence[Message], *, add_generation_pr
             return_dict=False,
         )
     except TemplateError as error:
-        raise BadPrompt(f"the model's chat template refuses this prompt ({error})") from None
-    return ids if own else [*_opening(tokenizer), *ids]
+        todo = "; if it knows no system prompt, begin `user` with it" if messages[0].role == "system" else ""
+        raise BadPrompt(f"the model's chat template refuses this prompt ({error}){todo}") from None
+    ids = ids if own else [*_opening(tokenizer), *ids]
+    if not ids:
+        raise BadPrompt("the model's chat template makes no tokens of this prompt")
+    return ids
 
 
 def _opening(tokenizer: Any) -> list[int]:

@@ -60,13 +60,15 @@ class Row:
         return Answer(text, Usage(len(self.ids), 0, used), machine_s=self.seconds, finish_reason=reason)
 
 
-def choose(rows: Sequence[Row], logits: Any) -> list[int]:
-    """Each row's next token: the likeliest after its processors. `logits`: [rows, vocabulary] in float32."""
+def choose(rows: Sequence[Row], logits: Any) -> Any:
+    """Each row's next token, [rows], where the logits are: the likeliest after its processors.
+
+    `logits`: [rows, vocabulary] in float32. What a row gets that has ended means nothing.
+    """
     for at, row in enumerate(rows):
-        for processor in row.processors:
+        for processor in () if row.ended else row.processors:
             logits[at] = processor(row.tokens, logits[at])
-    tokens: list[int] = logits.argmax(dim=-1).tolist()
-    return tokens
+    return logits.argmax(dim=-1)
 
 
 def _processors(base: Base, request: Request, ids: Sequence[int]) -> list[Processor]:
