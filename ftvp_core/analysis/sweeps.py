@@ -89,11 +89,11 @@ def _together(arms: Sequence[ArmResults]) -> ArmResults:
     order = np.argsort(np.concatenate([arm.example for arm in arms]), kind="stable")
     arrays: dict[str, Any] = {
         key: np.concatenate([getattr(arm, key) for arm in arms])[order]
-        for key in ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval")
+        for key in ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval", "valid")
     }
     lists: dict[str, Any] = {
         key: [values[at] for at in order.tolist()]
-        for key in ("request_usd", "errors")
+        for key in ("request_usd", "errors", "json_modes")
         if (values := [value for arm in arms for value in getattr(arm, key)])
     }
     costs = [arm.training_cost_usd for arm in arms]
