@@ -174,6 +174,16 @@ def test_a_prompt_that_names_a_column_of_the_eval_set_alone_is_refused_before_an
         make_plan(spec, read_sources(spec, made.folder))
 
 
+def test_the_second_set_is_held_to_each_candidate_s_own_schema(made: Made) -> None:
+    keys = keys_of(made.folder) | {"sweeps": []}
+    keys["candidates"][1]["output_schema"] = {"type": "object"}
+    spec = parse(yaml.safe_dump(keys), "c.yaml")
+    sides = [arm for arm in make_plan(spec, read_sources(spec, made.folder)).arms if arm.is_side]
+    held = {arm.candidate.name for arm in sides if arm.schema is not None}
+    assert held == {"lora [forgetting]", "lora [forgetting, before]"}
+    assert len(sides) == 6, "its base is another than that of random, which has no schema"
+
+
 def test_a_floor_s_curve_has_both_seeds_and_says_when_points_are_too_few(made: Made) -> None:
     (curve,) = made.report["curves"]
     assert [len(point["by_seed"]) for point in curve["points"]] == [2, 2, 2, 2]
