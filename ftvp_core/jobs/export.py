@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ftvp_core.data.examples import from_json
 from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.marker import MARKER
 from ftvp_core.models.local import base_folder, check_adapter, resolved
 from ftvp_core.report.card import file_name, model_card
 from ftvp_core.report.load import Report, load_report
@@ -56,7 +57,7 @@ def write_merged(store: Store, report: Report, name: str, to: Path) -> Path:
     made = _new(to, name)
     made.rmdir()  # it appears when it is complete
     if candidate.tune is not None and candidate.tune.method == "full":  # what was trained is the whole model
-        shutil.copytree(adapter, made, ignore=shutil.ignore_patterns("ftvp.json"))
+        shutil.copytree(adapter, made, ignore=shutil.ignore_patterns(MARKER))
     else:
         from ftvp_core.training.merge import merge
 

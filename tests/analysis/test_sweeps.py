@@ -16,7 +16,7 @@ def test_trainings_of_one_size_are_one_point_with_each_ones_accuracy_beside_it()
     (point,) = curve.points
     assert (point.value, point.figures.n, point.figures.n_failed) == (50, 8, 1)
     assert point.figures.accuracy == pytest.approx(3 / 7)
-    assert point.by_seed == (0.5, pytest.approx(1 / 3))
+    assert list(point.by_seed) == pytest.approx([1 / 2, 1 / 3])
 
 
 def test_answers_of_several_trainings_that_a_schema_holds_are_all_counted_as_valid_or_not() -> None:

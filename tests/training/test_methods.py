@@ -11,9 +11,10 @@ from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.models.local import Base
 from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import open_store
-from ftvp_core.training.loop import Course, Settings, make_trainer, run
+from ftvp_core.training.loop import Course, Settings, run
 from ftvp_core.training.methods import load, restore, trainable
 from ftvp_core.training.rows import Feature, labelled, training_rows
+from ftvp_core.training.trainer import make_trainer
 from tests.tiny_model import make_model
 from tests.training.conftest import TUNE, nothing_looked_up, plan_of, write
 
@@ -68,7 +69,7 @@ def test_rows_laid_end_to_end_are_learned_as_if_each_were_alone(folder: Path, mo
     """The oracle is a padded batch, which TRL makes where the model can't tell the rows apart."""
     base, features, tune = features_of(folder)
     together = losses(base, features, tune, folder / "together")
-    monkeypatch.setattr("ftvp_core.training.loop._reads_apart", lambda *_: False)
+    monkeypatch.setattr("ftvp_core.training.trainer._reads_apart", lambda *_: False)
     assert losses(base, features, tune, folder / "padded") == pytest.approx(together, rel=1e-4)
 
 

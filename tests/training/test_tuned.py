@@ -8,10 +8,10 @@ import pytest
 
 from ftvp_core.__main__ import main
 from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.marker import MARKER
 from ftvp_core.models.local import PLAIN_TEMPLATE, Base, open_model
 from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import open_store
-from ftvp_core.training.checkpoints import MARKER
 from ftvp_core.training.process import TrainingProcess
 from ftvp_core.training.rows import Row, held_out, labelled, training_rows
 from ftvp_core.training.tuned import Tuning, make_adapter

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from ftvp_core.errors import UserError
+from ftvp_core.marker import read_marker
 
 DEMO = Path(__file__).parents[3] / "assets" / "demo" / "model"
 #: What a hub name brings: never a pickle, never code, no other format's folder.
@@ -101,8 +102,4 @@ def _from_hub(name: str) -> Path:
 
 def is_of_4_bits(adapter: Path) -> bool:
     """Whether an adapter of ours was trained on a base in 4 bits: on another base it answers worse, or not at all."""
-    try:
-        about = json.loads((adapter / "ftvp.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # another tool's adapter
-        return False
-    return bool(about.get("tune", {}).get("method") == "qlora")
+    return bool(read_marker(adapter).get("tune", {}).get("method") == "qlora")
