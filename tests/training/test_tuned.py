@@ -17,10 +17,12 @@ from ftvp_core.training.rows import Row, held_out, labelled, training_rows
 from ftvp_core.training.tuned import Tuning, make_adapter
 from ftvp_core.types import Example, Given, Message, Passage
 from tests.tiny_model import END, make_model
-from tests.training.conftest import WORDS, Watch, nothing_looked_up, plan_of, write
+from tests.training.conftest import PROMPT, WORDS, Watch, nothing_looked_up, plan_of, write
 
 
-def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(folder: Path) -> None:
+def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write(folder, {"name": "base"}, {"name": "lora", "tune": {}}, {"name": "base again"})
     assert main(["run", str(file), "--json", str(folder / "report.json")]) == 0
     report = json.loads((folder / "report.json").read_text())
@@ -51,6 +53,19 @@ def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(folder: Path)
     given = write(folder, {"name": "given", "adapter": f"home/adapters/{adapter.name}"})
     assert main(["run", str(given), "--json", str(folder / "report.json")]) == 0
     assert json.loads((folder / "report.json").read_text())["candidates"][0]["accuracy"] == lora["accuracy"]
+
+    # Asked otherwise than it was trained, it isn't asked at all.
+    other = {**PROMPT, "system": "Answer in Korean."}
+    asked = write(folder, {"name": "given", "adapter": f"home/adapters/{adapter.name}", "prompt": other})
+    capsys.readouterr()
+    assert main(["run", str(asked)]) == 1
+    assert (
+        "candidate given.adapter: was trained with the system prompt 'Answer.' and would be asked with the system prompt"
+        " 'Answer in Korean.'; give it the prompt.system that it was trained with\n"
+    ) in capsys.readouterr().err
+    (folder / "tiny" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert main(["run", str(given)]) == 1
+    assert "was trained with another chat template than" in capsys.readouterr().err
 
 
 def test_the_loss_is_on_the_answer_and_its_end_and_the_prompt_is_the_one_that_is_sent(folder: Path) -> None:
