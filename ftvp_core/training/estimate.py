@@ -48,7 +48,7 @@ def measure(
     clock = _Clock(told)
     with tempfile.TemporaryDirectory(prefix="ftvp-dry-run-") as at:
         settings = Settings(tune, Path(at), where, base.on_gpu, max_steps=steps, is_dry=True)
-        trainer = make_trainer(model, base, _tried(train, tune, steps), [], settings)
+        trainer = make_trainer(model, base, _tried(train, tune, steps), [], settings, instead_of=train)
         run(trainer, Course(), clock, settings)
     timed = clock.ends[LONGEST_STEPS - 1 :]
     step_s = (timed[-1] - timed[0]) / (len(timed) - 1)

@@ -1,10 +1,11 @@
 """TRL's SFTTrainer, made for rows that are tokens already, with checkpoints of this project's.
 
 TRL takes token ids and labels as they are, so training and answering agree token for token; it takes the loss without
-the logits of the whole vocabulary, and lays the rows of a batch end to end instead of padding them, where the model
-tells them apart. Whether it does is tried, not believed.
+the logits of the whole vocabulary, and lays the rows of a batch end to end instead of padding them, where that takes
+less and the model tells them apart. Whether it does is tried, not believed.
 """
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from ftvp_core.errors import UserError
 from ftvp_core.marker import write_marker
 from ftvp_core.models.local import Base, known_warnings, out_of_memory
+from ftvp_core.spec import TuneSpec
 from ftvp_core.training import checkpoints
 from ftvp_core.training.loop import EVALUATIONS, Course, Settings, steps_an_epoch
 from ftvp_core.training.memory import model_does_not_fit
@@ -31,14 +33,20 @@ AS_ALWAYS: Mapping[str, Any] = {
 
 
 def make_trainer(
-    model: Any, base: Base, train: Sequence[Feature], validation: Sequence[Feature], settings: Settings
+    model: Any,
+    base: Base,
+    train: Sequence[Feature],
+    validation: Sequence[Feature],
+    settings: Settings,
+    instead_of: Sequence[Feature] | None = None,
 ) -> Any:
-    """A trainer for `loop.run`. Raises UserError for settings that it refuses."""
+    """A trainer for `loop.run`. `instead_of`: a dry run's are laid out as these. Raises UserError for settings that it
+    refuses."""
     from datasets import Dataset
     from transformers import PrinterCallback
 
     every = max(1, round(steps_an_epoch(train, settings.tune) / EVALUATIONS)) if validation else None
-    arguments = _arguments(settings, _reads_apart(model, base, train, settings), every)
+    arguments = _arguments(settings, _end_to_end(model, base, instead_of or train, settings), every)
     try:
         with known_warnings():
             trainer = _resumable()(
@@ -58,14 +66,11 @@ def make_trainer(
     return trainer
 
 
-def _arguments(settings: Settings, reads_apart: bool, evaluate_every: int | None) -> Any:
+def _arguments(settings: Settings, end_to_end: bool, evaluate_every: int | None) -> Any:
     """The settings as TRL has them. `evaluate_every`: steps; None without validation rows."""
     from trl import SFTConfig
 
     tune, dry = settings.tune, settings.is_dry
-    if tune.packing and not reads_apart:
-        where = f"{settings.where}.tune.packing"
-        raise UserError(where, "found true, and this model mixes up rows that lie end to end", "leave it out")
     with known_warnings():
         arguments = SFTConfig(
             **AS_ALWAYS,
@@ -87,7 +92,7 @@ def _arguments(settings: Settings, reads_apart: bool, evaluate_every: int | None
             bf16=settings.on_gpu,
             dataloader_pin_memory=settings.on_gpu,
             packing=tune.packing,
-            padding_free=reads_apart,
+            padding_free=end_to_end,
             max_length=tune.max_length if tune.packing else None,  # no row is longer
             save_strategy="no" if dry else "steps",
             save_steps=tune.save_steps,
@@ -98,6 +103,36 @@ def _arguments(settings: Settings, reads_apart: bool, evaluate_every: int | None
     if settings.on_gpu:
         arguments._n_gpu = 1  # the base is on one; TRL refuses a model that the Trainer would split over several
     return arguments
+
+
+def _end_to_end(model: Any, base: Base, rows: Sequence[Feature], settings: Settings) -> bool:
+    """Whether a batch's rows are laid end to end. Raises UserError where packing has to, and the model can't tell."""
+    if settings.tune.packing:
+        if not _reads_apart(model, base, rows, settings):
+            where = f"{settings.where}.tune.packing"
+            raise UserError(where, "found true, and this model mixes up rows that lie end to end", "leave it out")
+        return True
+    return _takes_less(base, rows, settings.tune) and _reads_apart(model, base, rows, settings)
+
+
+def _takes_less(base: Base, rows: Sequence[Feature], tune: TuneSpec) -> bool:
+    """Whether rows end to end take less arithmetic than padded ones.
+
+    No token is padding then, but without flash attention each one meets all of the batch's. Forwards, a token takes 2
+    operations a parameter, and 4 a layer and hidden unit for each that it meets (Chowdhery et al. 2022,
+    arXiv:2204.02311, appendix B).
+    """
+    config = base.model.config.get_text_config()
+    if "flash" in (config._attn_implementation or ""):
+        return True
+    a_token = 2 * base.model.num_parameters(exclude_embeddings=True)
+    a_pair = 4 * config.num_hidden_layers * config.hidden_size
+    lengths = [len(row["input_ids"]) for row in rows]
+    random.Random(tune.seed).shuffle(lengths)
+    batches = [lengths[at : at + tune.batch_size] for at in range(0, len(lengths), tune.batch_size)]
+    laid = sum(sum(batch) * (a_token + a_pair * sum(batch)) for batch in batches)
+    padded = sum(len(batch) * max(batch) * (a_token + a_pair * max(batch)) for batch in batches)
+    return bool(laid < padded)
 
 
 def _reads_apart(model: Any, base: Base, features: Sequence[Feature], settings: Settings) -> bool:
