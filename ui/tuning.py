@@ -20,8 +20,8 @@ WHY = {
     " linear layers (LoRA Without Regret, Thinking Machines 2025). QLoRA needs about a third of the memory and loses"
     " little (Dettmers et al. 2023). Full tuning keeps weights, gradients and two moments of each: about 16 bytes a"
     " parameter.",
-    "rank": "How much an adapter can hold. 16 is enough for hundreds to thousands of short rows; raise it when the"
-    " training loss stays high (LoRA Without Regret, 2025).",
+    "rank": "How much an adapter can hold. Ranks from 1 to 8 do for single tasks (Hu et al. 2021); 16 leaves room for"
+    " thousands of short rows. Raise it when the training loss stays high (LoRA Without Regret, 2025).",
     "alpha": "The adapter's weight is alpha / rank: twice the rank is the common choice, 32 the one that LoRA Without"
     " Regret (2025) holds fixed over ranks.",
     "dropout": "QLoRA (Dettmers et al. 2023) found 0.05 useful for models up to 13 billion parameters.",
@@ -37,22 +37,29 @@ WHY = {
     " steps (Straight to Zero, Bergsma et al. 2025).",
     "warmup": "Share of the steps in which the rate rises from 0; 0.03 is that of QLoRA's code (2023).",
     "weight_decay": "Pulls weights towards 0. Adapters are small already: 0, as in QLoRA (2023).",
-    "max_grad_norm": "A longer gradient is cut to this length; 1 is transformers' default.",
-    "epochs": "How often each row is seen. Three is common for small sets; early stopping ends it sooner.",
+    "max_grad_norm": "A longer gradient is cut to this length (Pascanu et al. 2013); 1 is transformers' default.",
+    "epochs": "How often each row is seen. 3 is transformers' default, and Alpaca's (Taori et al. 2023); early stopping ends"
+    " it sooner.",
     "batch_size": "Rows a step. Small batches learn more from a row, and LoRA loses more than full tuning from large ones"
     " (LoRA Without Regret, 2025). Lower it first when memory runs out.",
-    "gradient_accumulation": "Steps' worth of rows added up before the weights move: a larger batch without its memory.",
-    "max_length": "Longer rows are refused, never cut.",
-    "packing": "Lays several rows end to end into one of the greatest length. Faster for large sets of short rows; a step"
-    " then holds many more rows, too many for a small set.",
+    "gradient_accumulation": "Steps' worth of rows added up before the weights move: a larger batch without its memory. 1,"
+    " as in transformers: small batches learn more from a row (LoRA Without Regret, 2025).",
+    "max_length": "Longer rows are refused, never cut: TRL, left to itself, cuts at 1,024 tokens, and with them the"
+    " answer's end.",
+    "packing": "Lays several rows end to end into one of the greatest length, none of which sees another (Krell et al."
+    " 2021). Faster for large sets of short rows; a step then holds many more rows, too many for a small set: off, as in"
+    " TRL.",
     "gradient_checkpointing": "Computes again instead of remembering: less memory, about a third slower (Chen et al."
     " 2016).",
     "validation": "Share of the training rows held out, never of the eval set: the weights that do best on them are kept,"
-    f" and training ends when they get worse. By default a tenth from {FEWEST_ROWS_TO_VALIDATE} rows on.",
-    "patience": "Evaluations (two an epoch) without a better one before it ends.",
-    "examples": "Of a seeded shuffle the first so many rows; empty for all.",
-    "max_steps": "An end before the epochs' own; empty for none.",
-    "save_steps": "A training that is killed goes on from its last checkpoint: at most so many steps are done again.",
+    f" and training ends when they get worse (Prechelt 1998). By default a tenth from {FEWEST_ROWS_TO_VALIDATE} rows on.",
+    "patience": "Evaluations (two an epoch) without a better one before it ends: 2 are an epoch. A single one that is worse"
+    " may be chance (Prechelt 1998).",
+    "examples": "Of a seeded shuffle the first so many rows; empty for all. A smaller number's rows are among a larger"
+    " one's.",
+    "max_steps": "An end before the epochs' own; empty for none, as in transformers.",
+    "save_steps": "A training that is killed goes on from its last checkpoint: at most so many steps are done again."
+    " transformers' default is 500, many for small sets.",
 }
 
 

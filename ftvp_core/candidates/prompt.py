@@ -128,6 +128,33 @@ def check_same_system(candidate: Candidate, where: str, rows: Sequence[Example],
         )
 
 
+def check_trained_system(candidate: Candidate, where: str, trained: Sequence[str | None], eval_set: ExampleSet) -> None:
+    """Raises UserError where an adapter would be asked with another system prompt than it was trained with.
+
+    `trained`: those of its training rows, None for a row without one; several where they differ by row.
+    """
+    own = candidate.prompt.system
+    asked = {own} if own else {example.system or None for example in eval_set.examples}
+    known = {text and _folded(text) for text in trained}, {text and _folded(text) for text in asked}
+    differs_by_row = any(len(texts) > 1 for texts in known) or bool(own and fields(own))
+    if known[0] == known[1] or (differs_by_row and (None in known[0]) == (None in known[1])):
+        return
+    raise UserError(
+        f"{where}.adapter",
+        f"was trained with {_named(trained)} and would be asked with {_named(list(asked))}",
+        "give it the prompt.system that it was trained with",
+    )
+
+
+def _named(systems: Sequence[str | None]) -> str:
+    """System prompts in a few words."""
+    first = next((text for text in systems if text), None)
+    if first is None:
+        return "no system prompt"
+    shown = first if len(first) <= 60 else f"{first[:57]}…"
+    return f"the system prompt {' '.join(shown.split())!r}{' and others' if len(systems) > 1 else ''}"
+
+
 def _folded(text: str) -> str:
     return " ".join(text.split())
 

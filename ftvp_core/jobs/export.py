@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ftvp_core.data.examples import from_json
 from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.marker import MARKER, read_marker
 from ftvp_core.models.local import base_folder, check_adapter, resolved
 from ftvp_core.report.card import file_name, model_card
 from ftvp_core.report.load import Report, load_report
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: What an adapter's folder holds that others can use.
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+#: What its marker says that holds on another machine too: how to load it, and how it is to be asked.
+TOLD_ELSEWHERE = ("tune", "rows", "asked", "versions")
 
 
 def write_adapter(store: Store, report: Report, name: str, to: Path) -> Path:
@@ -56,7 +59,7 @@ def write_merged(store: Store, report: Report, name: str, to: Path) -> Path:
     made = _new(to, name)
     made.rmdir()  # it appears when it is complete
     if candidate.tune is not None and candidate.tune.method == "full":  # what was trained is the whole model
-        shutil.copytree(adapter, made, ignore=shutil.ignore_patterns("ftvp.json"))
+        shutil.copytree(adapter, made, ignore=shutil.ignore_patterns(MARKER))
     else:
         from ftvp_core.training.merge import merge
 
@@ -110,6 +113,9 @@ def _adapter_files(store: Store, report: Report, name: str) -> dict[str, bytes]:
     config = json.loads(files["adapter_config.json"])
     config["base_model_name_or_path"] = candidate.model_name  # not where it lay on this machine
     files["adapter_config.json"] = json.dumps(config, ensure_ascii=False, indent=1).encode()
+    said = read_marker(adapter)
+    if kept := {key: said[key] for key in TOLD_ELSEWHERE if key in said}:
+        files[MARKER] = json.dumps(kept, ensure_ascii=False, indent=1).encode()
     return {**files, "README.md": _card(store, report, name, merged=False).encode()}
 
 

@@ -1,6 +1,5 @@
 """What a run's tunings came to: their pairs with their bases, what they forgot, and which adapter answered."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,9 @@ from sqlalchemy import Row
 
 from ftvp_core.analysis.comparison import ArmResults
 from ftvp_core.analysis.tuned import Sides, change, forgotten
+from ftvp_core.marker import read_marker
 from ftvp_core.spec import Spec
 from ftvp_core.types import BeforeAfter, Comparison, Example, ExampleSet, Tuned
-
-#: What training writes last into an adapter's folder: its settings, device and steps.
-MARKER = "ftvp.json"
 
 
 def tuned(
@@ -32,7 +29,7 @@ def tuned(
             continue
         base = spec.base_of(candidate)
         row = tunings.get(at)
-        about = _about(row.adapter if row is not None else candidate.adapter)
+        about = read_marker(Path(row.adapter if row is not None else candidate.adapter or ""))
         found.append(
             Tuned(
                 candidate.name,
@@ -73,12 +70,3 @@ def _forgotten(
             pairs.append(Sides(sides[before], sides[at]))
     found = forgotten(pairs, clusters_of(forgetting_set.examples), spec.decide.margin)
     return dict(zip(names, found, strict=True))
-
-
-def _about(adapter: str | None) -> Mapping[str, Any]:
-    """What an adapter says of its own training; nothing where it was made elsewhere, or is gone."""
-    try:
-        about: Mapping[str, Any] = json.loads((Path(adapter or "") / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return about

@@ -1,7 +1,7 @@
 """What a run is made of: its data, its arms, and what is asked beside the comparison."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from ftvp_core import grading
@@ -17,13 +17,15 @@ from ftvp_core.types import Example, ExampleSet, Given, Knowledge
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The data of a comparison, as read. `recorded` by the path that the file gives."""
+    """The data of a comparison, as read. `recorded` by the path that the file gives, and so are `trained_systems`: the
+    system prompts of the rows that its adapters were trained on, where they say so."""
 
     eval_set: ExampleSet
     train_set: ExampleSet | None
     knowledge: Knowledge | None
     recorded: Mapping[str, Table]
     forgetting_set: ExampleSet | None = None
+    trained_systems: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

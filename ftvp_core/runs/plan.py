@@ -6,13 +6,14 @@ from pathlib import Path
 
 from ftvp_core import grading
 from ftvp_core.candidates.embedders import check_local_model
-from ftvp_core.candidates.prompt import renderer
+from ftvp_core.candidates.prompt import check_trained_system, renderer
 from ftvp_core.data.checks import labels_of
 from ftvp_core.data.checks.leaks import tagged
 from ftvp_core.data.examples import sampled, to_examples
 from ftvp_core.data.knowledge import read_knowledge
 from ftvp_core.data.rows import Table, read_table
 from ftvp_core.errors import UserError
+from ftvp_core.marker import read_marker
 from ftvp_core.models.constrained import runnable
 from ftvp_core.models.recorded import read_recorded
 from ftvp_core.pricing.prices import pricer
@@ -47,7 +48,7 @@ def read_sources(
 
     eval_set, train_set = whole(spec.eval_set), asked(spec.train_set)
     knowledge = read_knowledge(folder / spec.knowledge.path, spec.knowledge) if spec.knowledge else None
-    recorded = {}
+    recorded, trained_systems = {}, {}
     for candidate in spec.candidates:
         if candidate.recorded:
             recorded[candidate.recorded] = table = read_table(folder / candidate.recorded, None)
@@ -56,13 +57,16 @@ def read_sources(
             from ftvp_core.models.local import check_folders
 
             check_folders(candidate.model_name, candidate.adapter, folder)
+        if candidate.adapter:
+            trained = read_marker(folder / candidate.adapter).get("asked", {})
+            trained_systems[candidate.adapter] = trained.get("systems", ())
         if candidate.retrieval:
             for model in {candidate.retrieval.embedder, candidate.retrieval.rerank or DEFAULT}:
                 check_local_model(model, folder)
     forgetting_set = asked(spec.forgetting_set)
     eval_set = sampled(eval_set, spec.eval_set.limit, spec.eval_set.seed)
     evaluated = tagged(eval_set, train_set) if train_set else eval_set
-    return Sources(evaluated, train_set, knowledge, recorded, forgetting_set)
+    return Sources(evaluated, train_set, knowledge, recorded, forgetting_set, trained_systems)
 
 
 def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) -> Plan:
@@ -72,6 +76,8 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
     for candidate in spec.arms():
         where = f"candidate {candidate.name}"
         check_training_rows(candidate, where, sources)
+        if trained := sources.trained_systems.get(candidate.adapter or ""):
+            check_trained_system(candidate, where, trained, sources.eval_set)
         if candidate.provider and candidate.provider != "local":
             api_key(provider_of(candidate, spec), where)
             if spec.is_batched(candidate) and candidate.sampling.stream:

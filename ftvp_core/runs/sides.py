@@ -5,13 +5,11 @@ from dataclasses import replace
 from itertools import cycle, islice
 
 from ftvp_core import grading
-from ftvp_core.candidates.prompt import fields, renderer
+from ftvp_core.candidates.prompt import fields
 from ftvp_core.data.checks import labels_of
 from ftvp_core.errors import UserError
-from ftvp_core.pricing.prices import pricer
-from ftvp_core.runs.arms import Arm, Labels, Sources, planned_given
+from ftvp_core.runs.arms import Arm, Labels, Sources
 from ftvp_core.runs.learned_rows import rows_to_label
-from ftvp_core.runs.searches import searches
 from ftvp_core.spec import Spec
 
 
@@ -28,8 +26,7 @@ def forgetting_arms(arms: Sequence[Arm], spec: Spec, sources: Sources) -> list[A
     known = {"input", "context", sources.eval_set.mapping.input, *asked.examples[0].columns}
     found = []
     for side in spec.side_arms():
-        candidate, where = side.candidate, f"candidate {side.candidate.name}"
-        prompt = candidate.prompt
+        candidate, prompt = side.candidate, side.candidate.prompt
         for column in fields(f"{prompt.system or ''}{prompt.user}"):
             if column not in known:
                 raise UserError(
@@ -37,20 +34,15 @@ def forgetting_arms(arms: Sequence[Arm], spec: Spec, sources: Sources) -> list[A
                     f"has no column {column!r}, which the prompt of {candidate.name} names",
                     "write {input} there, which every set has, or give it that column",
                 )
-        embeds, reranks = searches(candidate.retrieval, spec)
+        asks_alike = next(arm for arm in arms if arm.candidate.base().asks_as(candidate.base()))
         found.append(
-            Arm(
-                candidate,
-                asked.examples,
-                renderer(candidate, where, sources.eval_set),
-                pricer(candidate, spec),
-                planned_given(candidate, where, spec, sources),
-                spec.run.repeats,
+            replace(
+                asks_alike,
+                candidate=candidate,
+                examples=asked.examples,
                 is_side=True,
                 adapter_of=names.index(side.tuned) if side.tuned is not None else None,
                 graders=graders,
-                embeds=embeds,
-                reranks=reranks,
             )
         )
     return found

@@ -1,49 +1,34 @@
 """Checkpoints that are complete or absent, and from which a training goes on as if it had never stopped.
 
 A checkpoint is a folder `checkpoint-STEP` of the trainer's own weights and log, with the optimiser's and the random
-generators' tensors in safetensors, and MARKER, written last: what there is besides, as JSON. Nothing is pickled:
+generators' tensors in safetensors, and a marker, written last: what there is besides. Nothing is pickled:
 transformers' own optimizer.pt, scheduler.pt, rng_state.pth and training_args.bin aren't written.
 """
 
-import json
-import os
+import errno
 import random
+import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: Written last into a checkpoint's folder, and into a tuned model's.
-MARKER = "ftvp.json"
+from ftvp_core.marker import is_whole, read_marker
+
 TENSORS = "optimizer.safetensors"
 PREFIX = "checkpoint-"
 BEST = "best-"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def newest(folder: Path) -> Path | None:
-    """The last complete checkpoint; what a killed process left of others is removed."""
+    """The last complete checkpoint; what isn't whole, as a killed process leaves it, is removed."""
     complete = []
     for checkpoint in folder.glob(f"{PREFIX}*"):
-        if (checkpoint / MARKER).exists():
+        if is_whole(checkpoint):
             complete.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
     return max(complete, key=_step, default=None)
-
-
-def read_marker(checkpoint: Path) -> dict[str, Any]:
-    marker: dict[str, Any] = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
-    return marker
-
-
-def write_marker(folder: Path, content: Mapping[str, Any]) -> None:
-    """Makes the folder complete: after all its files are on the disk, in one rename."""
-    for file in folder.iterdir():
-        _to_disk(file)
-    new = folder / f".{MARKER}"
-    new.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    _to_disk(new)
-    new.rename(folder / MARKER)
 
 
 def only_newest(folder: Path, best_step: int | None) -> None:
@@ -117,10 +102,12 @@ def load_random(checkpoint: Path) -> None:
     torch.set_num_threads(kept["threads"])
 
 
+def no_room(error: Exception) -> bool:
+    """Whether a file couldn't be written for want of room. safetensors has the system's number in its words alone."""
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+    return number in NO_ROOM
+
+
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(PREFIX))
-
-
-def _to_disk(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())

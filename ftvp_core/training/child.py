@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.marker import read_marker, write_marker
 from ftvp_core.models.local import Base, out_of_memory
 from ftvp_core.spec import TuneSpec
 from ftvp_core.training import checkpoints
 from ftvp_core.training.estimate import measure
-from ftvp_core.training.loop import Course, Settings, make_trainer, run
-from ftvp_core.training.memory import peak_bytes, reset_peak
+from ftvp_core.training.loop import Course, Settings, run
+from ftvp_core.training.memory import model_does_not_fit, peak_bytes, reset_peak
 from ftvp_core.training.methods import check_changed, load, logits, restore, save, trainable
 from ftvp_core.training.rows import Row, labelled
+from ftvp_core.training.trainer import make_trainer
 from ftvp_core.types import Message
 
 log = logging.getLogger(__name__)
@@ -83,8 +85,7 @@ def serve(parent: Parent) -> None:
             parent.emit(stopped=str(error))
         except Exception as error:  # a defect, or a library's own words: one line of it for the user, all of it logged
             log.exception("%s", request["where"])
-            what = "the model doesn't fit in this machine's memory" if out_of_memory(error) else _one_line(error)
-            parent.emit(stopped=f"{request['where']}: training failed: {what}")
+            parent.emit(stopped=_cause(error, request))
         gc.collect()  # the trainer's cycles hold the model
 
 
@@ -92,7 +93,7 @@ def _train(request: dict[str, Any], loaded: dict[str, Base], parent: Parent) -> 
     """Measure, then train (unless it is only to be measured) into the request's folder, the marker last."""
     tune, where, at = TuneSpec(**request["tune"]), request["where"], Path(request["at"])
     checkpoint = checkpoints.newest(at)
-    kept = checkpoints.read_marker(checkpoint) if checkpoint else {}
+    kept = read_marker(checkpoint) if checkpoint else {}
     course = Course(**kept.get("course", {}))
     started = time.perf_counter()
     base = load(Path(request["base"]), tune, where, loaded)
@@ -133,7 +134,7 @@ def _train(request: dict[str, Any], loaded: dict[str, Base], parent: Parent) -> 
         "changed": changed,
     }
     about = {"base": request["base"], "tune": request["tune"], "versions": {name: version(name) for name in VERSIONS}}
-    checkpoints.write_marker(to, {**request["about"], **done, **about})
+    write_marker(to, {**request["about"], **done, **about})
     return done
 
 
@@ -141,8 +142,18 @@ def _rows(rows: list[Any]) -> list[Row]:
     return [Row(row, tuple(Message(*message) for message in messages), answer) for row, messages, answer in rows]
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(f"unexpected {type(error).__name__}: {error}".split())[:500]
+def _cause(error: Exception, request: dict[str, Any]) -> str:
+    """A library's error in one line."""
+    where = request["where"]
+    if out_of_memory(error):
+        return str(model_does_not_fit(where, TuneSpec(**request["tune"])))
+    if checkpoints.no_room(error):
+        return (
+            f"{where}: there is no room on the disk under {Path(request['at']).parent};"
+            " make room and go on with the run: training goes on from its last checkpoint"
+        )
+    said = " ".join(f"unexpected {type(error).__name__}: {error}".split())
+    return f"{where}: training failed: {said[:500]}"
 
 
 def main() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from ftvp_core.models.local import Base
 from ftvp_core.spec import TuneSpec
-from ftvp_core.training.loop import EVALUATIONS, Course, Settings, Told, make_trainer, run
+from ftvp_core.training.loop import EVALUATIONS, Course, Settings, Told, run, steps_an_epoch
 from ftvp_core.training.memory import peak_bytes, reset_peak
 from ftvp_core.training.rows import Feature
+from ftvp_core.training.trainer import make_trainer
 
 #: Steps on the longest rows, for the memory and to warm up; then on rows as they come, for the time.
 LONGEST_STEPS, TIMED_STEPS = 2, 3
@@ -47,24 +48,23 @@ def measure(
     clock = _Clock(told)
     with tempfile.TemporaryDirectory(prefix="ftvp-dry-run-") as at:
         settings = Settings(tune, Path(at), where, base.on_gpu, max_steps=steps, is_dry=True)
-        trainer = make_trainer(model, base, _tried(train, tune, steps), [], settings)
+        trainer = make_trainer(model, base, _tried(train, tune, steps), [], settings, instead_of=train)
         run(trainer, Course(), clock, settings)
     timed = clock.ends[LONGEST_STEPS - 1 :]
     step_s = (timed[-1] - timed[0]) / (len(timed) - 1)
-    sequences = math.ceil(sum(len(row["input_ids"]) for row in train) / tune.max_length) if tune.packing else len(train)
-    an_epoch = math.ceil(sequences / tune.batch_size / tune.gradient_accumulation)
-    planned = tune.max_steps or math.ceil(an_epoch * tune.epochs)
+    planned = tune.max_steps or math.ceil(steps_an_epoch(train, tune) * tune.epochs)
     batches = math.ceil(len(validation) / tune.batch_size) * EVALUATIONS * tune.epochs
     evaluating_s = batches * FORWARD_SHARE * step_s / tune.gradient_accumulation
     return Estimate(planned * step_s + evaluating_s, peak_bytes(base.on_gpu), base.device, planned)
 
 
 def _tried(train: Sequence[Feature], tune: TuneSpec, steps: int) -> list[Feature]:
-    """The rows of the dry run's steps. With packing they are all alike: full."""
+    """The rows of the dry run's steps. With packing they are all alike: full, unless all rows fill no step."""
     if tune.packing:
-        tokens = steps * tune.batch_size * tune.gradient_accumulation * tune.max_length
-        mean = sum(len(row["input_ids"]) for row in train) / len(train)
-        return list(islice(cycle(train), math.ceil(tokens / mean) + 1))
+        tokens = sum(len(row["input_ids"]) for row in train)
+        a_step = tune.batch_size * tune.gradient_accumulation * tune.max_length
+        rows = math.ceil(len(train) * steps * a_step / tokens) + 1
+        return list(train) if tokens <= a_step else list(islice(cycle(train), rows))
     rows = tune.batch_size * tune.gradient_accumulation
     longest = sorted(train, key=lambda row: -len(row["input_ids"]))[:rows]
     typical = random.Random(tune.seed).sample(list(train), len(train))

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.spec import TuneSpec
+from ftvp_core.training.memory import does_not_fit
 
 #: The program; the number of the descriptor for its events follows.
 CHILD = [sys.executable, "-P", "-m", "ftvp_core.training.child"]
@@ -59,7 +61,7 @@ class TrainingProcess:
         try:
             child = self._started()
             self._say(request)
-            said = self._last_event(child, request["where"], watch, told)
+            said = self._last_event(child, request, watch, told)
         except BaseException:
             self.end()  # whatever it was doing; a checkpoint is complete or absent
             raise
@@ -71,7 +73,11 @@ class TrainingProcess:
         return done
 
     def _last_event(
-        self, child: "subprocess.Popen[bytes]", where: str, watch: Watched, told: Callable[[dict[str, Any]], None]
+        self,
+        child: "subprocess.Popen[bytes]",
+        request: dict[str, Any],
+        watch: Watched,
+        told: Callable[[dict[str, Any]], None],
     ) -> dict[str, Any]:
         paused = False
         while True:
@@ -82,7 +88,7 @@ class TrainingProcess:
                 self._say("pause" if paused else "go on")
             for event in self._events():
                 if event is None:
-                    raise RunStopped(f"{where}: {self._death(child)}")
+                    raise self._death(child, request)
                 if event.keys() & LAST:
                     return event
                 told(event)
@@ -132,15 +138,14 @@ class TrainingProcess:
         *lines, self._rest = (self._rest + read).split(b"\n")
         return [*(json.loads(line) for line in lines), *([] if read else [None])]
 
-    def _death(self, child: "subprocess.Popen[bytes]") -> str:
-        status = child.wait()
+    def _death(self, child: "subprocess.Popen[bytes]", request: dict[str, Any]) -> RunStopped:
+        status, where = child.wait(), request["where"]
         if status == -signal.SIGKILL:
-            return (
-                "training was killed, as the system does when memory runs out; lower tune.batch_size or tune.max_length"
-            )
+            what = "training was killed, as the system does when memory runs out"
+            return does_not_fit(where, TuneSpec(**request["tune"]), what)
         self._drain.join(timeout=1)
         last = (self._tail.decode(errors="replace").strip().splitlines() or ["it printed nothing"])[-1]
-        return f"training ended unexpectedly (status {status}): {last[:300]}"
+        return RunStopped(f"{where}: training ended unexpectedly (status {status}): {last[:300]}")
 
     def end(self) -> None:
         """Gives its memory back; the next training starts another."""

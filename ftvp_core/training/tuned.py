@@ -10,7 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,16 +18,17 @@ from typing import Any
 
 from ftvp_core.candidates.lookup import Lookup
 from ftvp_core.errors import RunStopped, UserError
-from ftvp_core.models.local import base_folder, resolved
+from ftvp_core.marker import is_whole, read_marker, sync
+from ftvp_core.models.local import base_folder, chat_template_key, resolved
 from ftvp_core.pricing.prices import machine_cost
 from ftvp_core.runs.arms import Plan
 from ftvp_core.spec import Prices, TuneSpec
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
-from ftvp_core.training.checkpoints import MARKER
 from ftvp_core.training.distil import Learned
 from ftvp_core.training.process import TrainingProcess, Watched
 from ftvp_core.training.rows import Row, held_out, training_rows
+from ftvp_core.types import Message
 
 #: How training is done, beside its settings; a change makes new models.
 RECIPE = 2
@@ -173,12 +174,24 @@ def _trained(request: Mapping[str, Any], began: Tuning, process: TrainingProcess
     at.mkdir(exist_ok=True)
     shutil.rmtree(at / "tuned", ignore_errors=True)  # left by a process that was killed
     teller = _Teller(began, keep, watch)
-    about = {"adapter": began.adapter, "rows": began.rows, "validation_rows": began.validation_rows}
+    about = {
+        "adapter": began.adapter,
+        "rows": began.rows,
+        "validation_rows": began.validation_rows,
+        "asked": {"systems": _systems(request["train"]), "chat_template": chat_template_key(Path(request["base"]))},
+    }
     done = process.train({**request, "at": str(at), "about": about}, watch, teller.told)
     shutil.rmtree(adapter, ignore_errors=True)  # without its marker it isn't one of ours any more
     (at / "tuned").rename(adapter)
+    sync(adapter.parent)  # before what it could be made from is gone
     shutil.rmtree(at)
     return _tuning(done, teller.tuning)
+
+
+def _systems(rows: Sequence[tuple[str, Sequence[Message], str]]) -> list[str | None]:
+    """The rows' system prompts, None for a row without one: two of them are enough to say that they differ."""
+    each = (messages[0].content if messages[0].role == "system" else None for _, messages, _ in rows)
+    return [*dict.fromkeys(each)][:2]
 
 
 class _Teller:
@@ -234,17 +247,18 @@ def _key(request: Mapping[str, Any]) -> str:
 
 
 def _finished(adapter: Path) -> Tuning | None:
-    try:
-        about = json.loads((adapter / MARKER).read_text(encoding="utf-8"))
-    except OSError:
+    """The training that made it; None where there is none, or its weights were cut or lost since."""
+    if not is_whole(adapter, "*.safetensors"):
         return None
+    about = read_marker(adapter)
     return _tuning(about, Tuning(str(adapter), about["rows"]))
 
 
 def _forget_old(adapters: Path) -> None:
     for partial in adapters.glob(".*.partial"):
-        if time.time() - max(file.stat().st_mtime for file in (partial, *partial.iterdir())) > KEPT_S:
-            shutil.rmtree(partial, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process is at work there
+            if time.time() - max(file.stat().st_mtime for file in (partial, *partial.iterdir())) > KEPT_S:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

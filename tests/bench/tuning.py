@@ -113,9 +113,10 @@ def measured(side: str, model_at: Path, rows: int, batch: int, packing: bool) ->
 
 
 def ours(base: Base, pairs: list[tuple[str, str]], tune: TuneSpec, at: Path) -> tuple[float, int, float]:
-    from ftvp_core.training.loop import Course, Settings, make_trainer, run
+    from ftvp_core.training.loop import Course, Settings, run
     from ftvp_core.training.methods import trainable
     from ftvp_core.training.rows import Row, labelled
+    from ftvp_core.training.trainer import make_trainer
     from ftvp_core.types import Message
 
     rows = [Row(str(n), (Message("user", asked),), answer) for n, (asked, answer) in enumerate(pairs)]

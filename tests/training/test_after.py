@@ -20,6 +20,7 @@ from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
 from ftvp_core.report.share import open_shared, share
 from ftvp_core.report.write import to_json
+from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.runs.stored import stored_plan
 from ftvp_core.spec import load, parse
@@ -56,6 +57,11 @@ def keys_of(folder: Path) -> dict[str, Any]:
         ],
         "sweeps": [{"candidate": "svm", "over": "train.rows", "values": [4, 8, 10, 14], "seeds": [0, 1]}],
     }
+
+
+def read_and_plan(keys: dict[str, Any], folder: Path) -> Plan:
+    spec = parse(yaml.safe_dump(keys), "c.yaml")
+    return make_plan(spec, read_sources(spec, folder))
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +173,19 @@ def test_a_prompt_that_names_a_column_of_the_eval_set_alone_is_refused_before_an
     )
     for candidate in keys["candidates"]:
         candidate["prompt"] = {"user": "{text} {tone}"}
-    spec = parse(yaml.safe_dump(keys), "c.yaml")
     with pytest.raises(
         UserError, match=r"other\.csv: has no column 'tone', which the prompt of lora .* write \{input\}"
     ):
-        make_plan(spec, read_sources(spec, made.folder))
+        read_and_plan(keys, made.folder)
+
+
+def test_the_second_set_is_held_to_each_candidate_s_own_schema(made: Made) -> None:
+    keys = keys_of(made.folder) | {"sweeps": []}
+    keys["candidates"][1]["output_schema"] = {"type": "object"}
+    sides = [arm for arm in read_and_plan(keys, made.folder).arms if arm.is_side]
+    held = {arm.candidate.name for arm in sides if arm.schema is not None}
+    assert held == {"lora [forgetting]", "lora [forgetting, before]"}
+    assert len(sides) == 6, "its base is another than that of random, which has no schema"
 
 
 def test_a_floor_s_curve_has_both_seeds_and_says_when_points_are_too_few(made: Made) -> None:
@@ -193,6 +207,7 @@ def test_an_exported_adapter_answers_and_its_card_says_what_it_is(
     assert {path.name for path in (to / "lora").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
+        "ftvp.json",
         "README.md",
     }
     assert str(made.folder) not in (to / "lora" / "adapter_config.json").read_text()
@@ -210,11 +225,17 @@ def test_an_exported_adapter_answers_and_its_card_says_what_it_is(
     ):
         assert part in card
     assert str(made.folder) not in card
+    assert str(made.folder) not in (to / "lora" / "ftvp.json").read_text()
+    keys = keys_of(made.folder) | {"sweeps": [], "forgetting_set": None}
+    keys["candidates"] = [{**keys["candidates"][2], "adapter": "out/lora", "prompt": {"system": "S", "user": "{text}"}}]
+    with pytest.raises(UserError, match=r"random\.adapter: was trained with no system prompt and would be asked with"):
+        read_and_plan(keys, made.folder)
     with zipfile.ZipFile(BytesIO(adapter_zip(store, report, "lora"))) as packed:
         assert sorted(packed.namelist()) == [
             "lora/README.md",
             "lora/adapter_config.json",
             "lora/adapter_model.safetensors",
+            "lora/ftvp.json",
         ]
 
     assert main(["export", run_id, "--adapter", "lora", "--to", str(to)]) == 1

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from ftvp_core.candidates.prompt import check_trained_system
 from ftvp_core.errors import UserError
 from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.plan import make_plan, read_sources
-from ftvp_core.spec import parse
-from ftvp_core.types import Given
+from ftvp_core.spec import Candidate, PromptSpec, parse
+from ftvp_core.types import Example, ExampleSet, Given, Mapped
 
 BASE = Path(__file__).parents[2] / "assets" / "demo" / "model"
 
@@ -66,3 +67,38 @@ def test_what_differs_is_one_clear_error(
         planned(tmp_path, train, asked, prompt)
     line = str(raised.value)
     assert line.startswith("candidate lora: 12 of 12 training rows") and "prompt.system" in line and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "own", "said"),
+    [
+        (["Answer."], ["Answer. "], None, None),
+        ([None], [None], None, None),
+        (["One.", "Two."], ["Three.", "One."], None, None),
+        (["You are Ann.", "You are Bo."], [None], "You are {name}.", None),
+        (
+            ["Answer."],
+            [None],
+            None,
+            "trained with the system prompt 'Answer.' and would be asked with no system prompt",
+        ),
+        (
+            [None],
+            [None],
+            "答えて。",
+            "trained with no system prompt and would be asked with the system prompt '答えて。'",
+        ),
+        (["One.", "Two."], [None], None, "trained with the system prompt 'One.' and others and would be asked with no"),
+    ],
+)
+def test_an_adapter_is_asked_as_it_was_trained(
+    trained: list[str | None], asked: list[str | None], own: str | None, said: str | None
+) -> None:
+    rows = tuple(Example(str(at), "x", (), {}, system=system) for at, system in enumerate(asked))
+    eval_set = ExampleSet("e", "0", "csv", "utf-8", Mapped("x"), rows)
+    candidate = Candidate(name="given", model="local/x", adapter="a", prompt=PromptSpec(system=own))
+    if said is None:
+        check_trained_system(candidate, "candidate given", trained, eval_set)
+        return
+    with pytest.raises(UserError, match=said):
+        check_trained_system(candidate, "candidate given", trained, eval_set)

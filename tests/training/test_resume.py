@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from ftvp_core.errors import RunStopped
+from ftvp_core.marker import MARKER, is_whole
 from ftvp_core.training import process as processes
-from ftvp_core.training.checkpoints import MARKER
 from ftvp_core.training.process import TrainingProcess
 from ftvp_core.training.tuned import Tuning, make_adapter
 from tests.training.conftest import Watch, nothing_looked_up, plan_of, write
@@ -33,6 +33,15 @@ IN_A_SAVE = (
     + "    return save(to, *rest)\n"
     + "at.save_state = half\n"
     + "from ftvp_core.training.child import main; main()"
+)
+#: Its second checkpoint meets a disk without room.
+FULL_DISK = (
+    "import resource, ftvp_core.training.checkpoints as at; save, saved = at.save_state, []\n"
+    "def short(to, *rest):\n    saved.append(to)\n"
+    "    if len(saved) > 1: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))\n"
+    "    return save(to, *rest)\n"
+    "at.save_state = short\n"
+    "from ftvp_core.training.child import main; main()"
 )
 BEFORE_THE_MARKER = f"import os, ftvp_core.training.child as child\nchild.version = lambda _: {KILL}\nchild.main()"
 
@@ -69,8 +78,8 @@ def test_a_training_that_is_killed_wherever_it_is_ends_as_if_it_had_not_been(
     whole, told = train("whole", process, Watch())
     assert [step for step, _ in told.log] == list(range(1, 21))
 
-    killed = "training was killed, as the system does when memory runs out; lower tune.batch_size or tune.max_length"
-    with TrainingProcess() as one, pytest.raises(RunStopped, match=rf"^candidate lora: {killed}$"):
+    killed = r"training was killed, as the system does when memory runs out; lower tune\.batch_size \(4\)"
+    with TrainingProcess() as one, pytest.raises(RunStopped, match=rf"^candidate lora: {killed}"):
         train("killed", one, Killing(one, 5))
 
     second = Watch()
@@ -97,6 +106,31 @@ def test_a_training_that_is_killed_wherever_it_is_ends_as_if_it_had_not_been(
     assert (again.log, again.validation, again.best_step) == (told.log, told.validation, told.best_step)
     assert not partial.exists()
     assert not [path for path in resumed.iterdir() if path.suffix in {".pt", ".pth", ".bin", ".pkl"}]
+
+
+def test_a_full_disk_costs_no_checkpoint_and_one_that_was_cut_is_as_absent(
+    folder: Path, train: Callable[..., tuple[Path, Tuning]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, TrainingProcess() as one:
+        patch.setattr(processes, "CHILD", [sys.executable, "-P", "-c", FULL_DISK])
+        said = r"^candidate lora: there is no room on the disk under /\S+/adapters; make room and go on with the run"
+        with pytest.raises(RunStopped, match=said):
+            train("home", one, Watch())
+    [partial] = (folder / "home" / "adapters").glob(".*.partial")
+    assert is_whole(partial / "checkpoint-3") and not is_whole(partial / "checkpoint-6")
+
+    resumed = Watch(cancel_after=1)
+    with TrainingProcess() as one, pytest.raises(RunStopped, match="cancelled"):
+        train("home", one, resumed)
+    assert resumed.steps[0] == 1 + SAVE_STEPS
+    assert not (partial / "checkpoint-6").exists()
+
+    weights = partial / "checkpoint-3" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    anew = Watch(cancel_after=1)
+    with TrainingProcess() as one, pytest.raises(RunStopped, match="cancelled"):
+        train("home", one, anew)
+    assert anew.steps[0] == 1
 
 
 def test_a_cancel_stops_at_once_and_keeps_the_last_checkpoint(
@@ -139,14 +173,16 @@ def test_the_trainer_ends_with_the_process_that_asked_for_it(folder: Path) -> No
     command = [sys.executable, "-m", "ftvp_core", "train", str(file), "--candidate", "lora"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ) as parent:
         adapters = folder / "home" / "adapters"
-        until(lambda: any(adapters.glob(f".*.partial/checkpoint-*/{MARKER}")) or parent.poll() is not None)
+        assert comes_about(lambda: any(adapters.glob(f".*.partial/checkpoint-*/{MARKER}"))), "it never trained"
         [child] = psutil.Process(parent.pid).children()
         parent.kill()
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    assert comes_about(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE), "it trains on"
 
 
-def until(condition: Callable[[], bool], within_s: float = 150) -> None:
+def comes_about(condition: Callable[[], bool], within_s: float = 150) -> bool:
     limit = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < limit, "it didn't come about in time"
+        if time.monotonic() > limit:
+            return False
         time.sleep(0.05)
+    return True

@@ -1,6 +1,7 @@
 """Tuning: the loss is on the answer alone, what is learned is answered, and a tuned model is whole or not there."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,19 +9,22 @@ import pytest
 
 from ftvp_core.__main__ import main
 from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.marker import MARKER
 from ftvp_core.models.local import PLAIN_TEMPLATE, Base, open_model
 from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import open_store
-from ftvp_core.training.checkpoints import MARKER
+from ftvp_core.training import process as processes
 from ftvp_core.training.process import TrainingProcess
 from ftvp_core.training.rows import Row, held_out, labelled, training_rows
 from ftvp_core.training.tuned import Tuning, make_adapter
 from ftvp_core.types import Example, Given, Message, Passage
 from tests.tiny_model import END, make_model
-from tests.training.conftest import WORDS, Watch, nothing_looked_up, plan_of, write
+from tests.training.conftest import PROMPT, WORDS, Watch, nothing_looked_up, plan_of, write
 
 
-def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(folder: Path) -> None:
+def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write(folder, {"name": "base"}, {"name": "lora", "tune": {}}, {"name": "base again"})
     assert main(["run", str(file), "--json", str(folder / "report.json")]) == 0
     report = json.loads((folder / "report.json").read_text())
@@ -51,6 +55,19 @@ def test_twenty_rows_are_learned_and_the_base_does_not_answer_them(folder: Path)
     given = write(folder, {"name": "given", "adapter": f"home/adapters/{adapter.name}"})
     assert main(["run", str(given), "--json", str(folder / "report.json")]) == 0
     assert json.loads((folder / "report.json").read_text())["candidates"][0]["accuracy"] == lora["accuracy"]
+
+    # Asked otherwise than it was trained, it isn't asked at all.
+    other = {**PROMPT, "system": "Answer in Korean."}
+    asked = write(folder, {"name": "given", "adapter": f"home/adapters/{adapter.name}", "prompt": other})
+    capsys.readouterr()
+    assert main(["run", str(asked)]) == 1
+    assert (
+        "candidate given.adapter: was trained with the system prompt 'Answer.' and would be asked with the system prompt"
+        " 'Answer in Korean.'; give it the prompt.system that it was trained with\n"
+    ) in capsys.readouterr().err
+    (folder / "tiny" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert main(["run", str(given)]) == 1
+    assert "was trained with another chat template than" in capsys.readouterr().err
 
 
 def test_the_loss_is_on_the_answer_and_its_end_and_the_prompt_is_the_one_that_is_sent(folder: Path) -> None:
@@ -139,6 +156,22 @@ def test_the_same_seed_gives_the_same_adapter_and_another_does_not(
 
     # The base stays loaded between them, and each finds it as the first did.
     assert weights("one", 3) == weights("two", 3) != weights("three", 4)
+
+
+def test_trainings_in_turn_load_their_base_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sweep's points, or several candidates of one base, share."""
+    counted = folder / "loaded"
+    program = (
+        "import ftvp_core.training.methods as at; load = at._load\n"
+        f"at._load = lambda *asked: (open({str(counted)!r}, 'a').write('once\\n'), load(*asked))[1]\n"
+        "from ftvp_core.training.child import main; main()"
+    )
+    monkeypatch.setattr(processes, "CHILD", [sys.executable, "-P", "-c", program])
+    sweep = {"candidate": "lora", "over": "tune.rank", "values": [2, 4, 8, 16]}
+    plan = plan_of(write(folder, {"name": "lora", "tune": {"epochs": 1}}, sweeps=[sweep]))
+    with TrainingProcess() as one:
+        made = [make_adapter(plan, at, nothing_looked_up, folder, lambda _: None, Watch(), one) for at in range(1, 5)]
+    assert len(set(made)) == 4 and counted.read_text() == "once\n"
 
 
 def test_a_training_is_measured_before_it_starts_and_says_how_it_goes(folder: Path, process: TrainingProcess) -> None:

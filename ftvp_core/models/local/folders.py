@@ -1,9 +1,12 @@
 """Where a model or adapter lies: shipped, in a folder, or on the hub. Imports nothing heavy to say so."""
 
+import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from ftvp_core.errors import UserError
+from ftvp_core.marker import read_marker
 
 DEMO = Path(__file__).parents[3] / "assets" / "demo" / "model"
 #: What a hub name brings: never a pickle, never code, no other format's folder.
@@ -40,6 +43,23 @@ def check_folders(name: str, adapter: str | None, folder: Path) -> None:
         base_folder(here)
     if adapter:
         check_adapter(folder / adapter)
+        trained_with = read_marker(folder / adapter).get("asked", {}).get("chat_template")
+        if trained_with and _is_path(here) and trained_with != chat_template_key(base_folder(here)):
+            raise UserError(
+                f"adapter {folder / adapter}",
+                f"was trained with another chat template than {here} has",
+                "name the model that it was trained on, or train it again",
+            )
+
+
+def chat_template_key(folder: Path) -> str:
+    """A hash of what a model's folder says of how a chat becomes a prompt."""
+    template = ""
+    with suppress(OSError, ValueError):  # older folders have it among the tokenizer's settings
+        template = json.dumps(json.loads((folder / "tokenizer_config.json").read_bytes()).get("chat_template"))
+    with suppress(OSError, ValueError):
+        template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    return hashlib.sha256(template.encode()).hexdigest()
 
 
 def context_window(name: str, folder: Path) -> int | None:
@@ -101,8 +121,4 @@ def _from_hub(name: str) -> Path:
 
 def is_of_4_bits(adapter: Path) -> bool:
     """Whether an adapter of ours was trained on a base in 4 bits: on another base it answers worse, or not at all."""
-    try:
-        about = json.loads((adapter / "ftvp.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # another tool's adapter
-        return False
-    return bool(about.get("tune", {}).get("method") == "qlora")
+    return bool(read_marker(adapter).get("tune", {}).get("method") == "qlora")
