@@ -53,7 +53,7 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
 
 
 def _metrics(most: Estimate, trainings: Sequence[Expected]) -> None:
-    calls, tokens, cost, time = st.columns([2, 3, 2, 3])
+    calls, tokens, cost, time = st.columns([2, 3, 3, 3])
     calls.metric("Calls", f"{most.calls:,}", help=_on_top(most.repairs))
     tokens.metric(
         "Tokens in, and out at most",
@@ -126,16 +126,16 @@ def watched(store: Store, run_id: str) -> bool:
 def _show(store: Store, run_id: str, now: RunProgress) -> None:
     _bar(now)
     _said(now)
-    rows = [_row(arm) for arm in now.arms]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Progress of each candidate")
+    _arms(now)
     _batches(now)
     for arm in now.arms:
         if arm.json_modes:
             st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
-        for cause, times in arm.failures[:CAUSES_SHOWN]:
-            st.caption(plain(f"{arm.name}: {times:,} × {cause}"))
+        if arm.failures:
+            causes = " · ".join(f"{times:,} × {cause}" for cause, times in arm.failures[:CAUSES_SHOWN])
+            st.caption(plain(f"{arm.name}: {causes}"))
     training.trainings(now.trainings, now.planned_trainings)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         if now.is_live:
             _live_buttons(store, run_id, now)
         else:
@@ -191,6 +191,15 @@ def _batches(now: RunProgress) -> None:
         for one in now.batches
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The batches at their providers, in the order they were made")
+
+
+def _arms(now: RunProgress) -> None:
+    """A row a candidate; a column only where one of them has something in it."""
+    table = pd.DataFrame([_row(arm) for arm in now.arms])
+    table = table[[name for name in table if (table[name] != "").any()]]
+    right = st.column_config.Column(alignment="right")
+    config = dict.fromkeys(("per s", "time left", "spent", "reserved"), right)
+    st.dataframe(table, column_config=config, hide_index=True, alt="Progress of each candidate")
 
 
 def _row(arm: ArmProgress) -> dict[str, object]:
