@@ -64,6 +64,12 @@ def change(store: Store, draft_id: str, **parts: Any) -> None:
     store.keep_draft(draft_id, {key: value for key, value in keys.items() if value is not None})
 
 
+def change_part(store: Store, draft_id: str, part: str, **given: Any) -> None:
+    """Set keys inside a draft's `run` or `prices`; None removes one, and the part with its last."""
+    kept = {**draft_keys(store, draft_id).get(part, {}), **given}
+    change(store, draft_id, **{part: {key: value for key, value in kept.items() if value is not None} or None})
+
+
 def keep_uploads(files: Mapping[str, bytes]) -> Path:
     """Save uploaded files by name: one as itself, several as a folder of their own, named by their content."""
     if len(files) == 1:

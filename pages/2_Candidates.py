@@ -19,16 +19,15 @@ with frame("Candidates") as store:
     form, file = st.tabs(["Form", "Comparison file"])
     with form:
         for candidate in keys.get("candidates", ()):
-            line, bounds, distil, edit = st.columns([6, 1, 1, 1], vertical_alignment="center")
-            line.markdown(candidates.described(candidate))
-            with bounds, shown_errors(f"bounds-{candidate['name']}"):
-                candidates.bounds_button(store, draft_id, keys, candidate)
-                candidates.base_button(store, draft_id, keys, candidate)
-            with distil:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(candidates.described(candidate), width="stretch")
+                with shown_errors(f"bounds-{candidate['name']}"):
+                    candidates.bounds_button(store, draft_id, keys, candidate)
+                    candidates.base_button(store, draft_id, keys, candidate)
                 distilled.button(candidate)
-            if edit.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
-                change(store, draft_id, **removed(keys, candidate["name"]))
-                st.rerun()
+                if st.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
+                    change(store, draft_id, **removed(keys, candidate["name"]))
+                    st.rerun()
         with shown_errors("distil"):
             distilled.form(store, draft_id, keys)
         with shown_errors("form"):

@@ -4,7 +4,7 @@ import streamlit as st
 
 from ftvp_core.drafts import draft_keys
 from ftvp_core.jobs.enqueue import plan_draft
-from ui import address, run
+from ui import address, run, run_settings
 from ui.frame import frame, shown_errors
 from ui.words import plain
 
@@ -21,11 +21,14 @@ with frame("Run") as store:
     keys = draft_keys(store, draft_id)
     if live:
         st.stop()
-    st.subheader("Start a run" if run_id is None else "Run it again", anchor=False, divider="gray" if run_id else False)
+    its_own = run_id is not None and run_id == store.draft_run(draft_id)
+    st.subheader("Run it again" if its_own else "Start a run", anchor=False, divider="gray" if run_id else False)
+    st.caption(plain(keys.get("name", "")))
     if not (keys.get("eval_set") and keys.get("candidates")):
         st.info("A run needs an eval set and at least one candidate.")
         st.page_link("pages/1_Data.py", label="Upload an eval set", query_params={address.DRAFT: draft_id})
     else:
         with shown_errors("start"):
-            limit = run.limit_input(keys)
+            limit = run_settings.limit_input(store, draft_id, keys)
+            run_settings.settings(store, draft_id, keys)
             run.start(store, draft_id, plan_draft(keys, limit))

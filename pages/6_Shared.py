@@ -7,6 +7,7 @@ import streamlit as st
 from ftvp_core.report.share import open_shared
 from ui import address, comparison, curves, distilled, sharing, state, tuned
 from ui.frame import viewer_frame
+from ui.under_load import under_load
 from ui.words import plain
 
 with viewer_frame("Shared comparison") as store:
@@ -25,5 +26,6 @@ with viewer_frame("Shared comparison") as store:
     tuned.before_after(shared.comparison)
     curves.curves(shared.comparison)
     distilled.outcome(shared.comparison)
+    under_load(shared.comparison)
     comparison.slices(shared.comparison)
     comparison.rules(shared.decision)

@@ -18,7 +18,7 @@ from ftvp_core.drafts import (
     suggested_search,
 )
 from ftvp_core.errors import UserError
-from ftvp_core.spec import OPENAI, Candidate, is_remote
+from ftvp_core.spec import OPENAI, Candidate, Sampling, is_remote
 from ftvp_core.store.store import Store
 from ui import state
 from ui.reading import suggested_schema_of
@@ -30,9 +30,12 @@ KINDS = {
     "few-shot": "Few-shot prompt",
     "rag": "RAG: passages in the prompt",
     "tuned": "Fine-tuned on this machine",
+    "adapter": "Fine-tuned elsewhere: an adapter",
     "floor": "Classical floor (no language model)",
 }
 MODES = {"dense": "meaning", "lexical": "words", "hybrid": "words and meaning"}
+#: Kinds whose model is on this machine.
+LOCAL = {"tuned", "adapter"}
 #: A provider that the draft doesn't name yet.
 ANOTHER = "another server"
 NEEDS = {"few-shot": "train_set", "rag": "knowledge", "tuned": "train_set", "floor": "train_set"}
@@ -110,8 +113,9 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
                 "Floor", ["tfidf-svm", "nearest"], help="TF-IDF with a linear SVM, or the nearest row's label"
             )
         else:
-            providers, prices, candidate["model"] = _model(keys, ["local"] if kind == "tuned" else None)
+            providers, prices, candidate["model"] = _model(keys, ["local"] if kind in LOCAL else None)
             candidate |= _prompt(keys, kind)
+            candidate |= _sampling()
             schema = _output_schema(keys, candidate["model"])
         special, more = _special(kind, keys)
         candidate, prices = {**candidate, **special, **(schema or {})}, {**prices, **more}
@@ -120,18 +124,28 @@ def add_form(store: Store, draft_id: str, keys: Keys) -> None:
 
 
 def _special(kind: str, keys: Keys) -> tuple[Keys, Keys]:
-    """What only this kind has; and prices that it needs."""
-    if kind == "few-shot":
+    """What makes it this kind, and what any model can have beside: shots, passages. With prices that it needs."""
+    if kind == "floor":
+        return {}, {}
+    chosen: Keys = {}
+    prices: Keys = {}
+    if kind == "few-shot" or _also("train_set", "Shots before the question too", keys, kind):
         k, select = st.columns(2)
         shots = int(k.number_input("Shots", 1, 64, 8))
-        chosen = select.selectbox("Chosen", ["random", "nearest"], help="The same for all, or each question's nearest")
-        return {"shots": {"k": shots, "select": chosen}}, {}
-    if kind == "rag":
-        retrieval, prices = _retrieval(keys)
-        return {"retrieval": retrieval}, prices
+        how = select.selectbox("Chosen", ["random", "nearest"], help="The same for all, or each question's nearest")
+        chosen["shots"] = {"k": shots, "select": how}
+    if kind == "rag" or _also("knowledge", "Passages in the prompt too (RAG)", keys, kind):
+        chosen["retrieval"], prices = _retrieval(keys)
     if kind == "tuned":
-        return {"tune": tune_form()}, {}
-    return {}, {}
+        chosen["tune"] = tune_form()
+    if kind == "adapter":
+        chosen["adapter"] = st.text_input("Its folder", help="With an adapter_config.json, as PEFT saves one").strip()
+    return chosen, prices
+
+
+def _also(part: str, label: str, keys: Keys, kind: str) -> bool:
+    """Whether a candidate of another kind is to have this beside; not asked where there are no data for it."""
+    return part in keys and st.checkbox(label, key=f"with-{part}-{kind}")
 
 
 def _retrieval(keys: Keys) -> tuple[Keys, Keys]:
@@ -253,9 +267,39 @@ def _prompt(keys: Keys, kind: str) -> Keys:
         key=f"user-prompt-{kind}",
         help="{column} stands for a column, {context} for retrieved passages, {{ for a brace",
     )
-    most = int(st.number_input("At most this many tokens in an answer", 1, 32_000, 256))
-    prompt = {"user": user, **({"system": system} if system.strip() else {})}
-    return {"prompt": prompt, **({"sampling": {"max_tokens": most}} if most != 256 else {})}
+    return {"prompt": {"user": user, **({"system": system} if system.strip() else {})}}
+
+
+def _sampling() -> Keys:
+    """A candidate's `sampling`, what equals its default left out; nothing where all does."""
+    default = Sampling()
+    most = st.number_input("At most this many tokens in an answer", 1, 32_000, default.max_tokens)
+    with st.expander("Sampling"):
+        first, second, third = st.columns(3)
+        temperature = first.number_input(
+            "Temperature",
+            0.0,
+            2.0,
+            default.temperature,
+            step=0.1,
+            help="0: the likeliest answer, nearly always the same. Above it repeats differ, and a teacher's answers can"
+            " agree or not",
+        )
+        top_p = second.number_input(
+            "Top p", 0.01, 1.0, default.top_p, step=0.05, help="Only the likeliest tokens that add up to this share"
+        )
+        seed = third.number_input(
+            "Sampling seed", 0, value=None, placeholder="none", help="Sent along; not every server heeds it"
+        )
+        stop = st.text_area(
+            "Stop at", height=68, placeholder="one text a line", help="An answer ends before any of these texts"
+        )
+        stream = st.checkbox("Stream", help="Measures the time to the first token; not with batches")
+    given: Keys = {"temperature": temperature, "max_tokens": int(most), "top_p": top_p, "seed": seed, "stream": stream}
+    given = {key: value for key, value in given.items() if value != getattr(default, key)}
+    ends = [line for line in stop.splitlines() if line]
+    given |= {"stop": ends} if ends else {}
+    return {"sampling": given} if given else {}
 
 
 def _put_schema(text: str) -> None:

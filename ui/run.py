@@ -1,20 +1,19 @@
 """The Run page's parts: the limit, the start button with its amount, and a run that is watched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
 
-from ftvp_core.drafts import Keys
 from ftvp_core.jobs.enqueue import enqueue
-from ftvp_core.jobs.measure import expected
+from ftvp_core.jobs.measure import Expected, expected
 from ftvp_core.jobs.progress import ArmProgress, RunProgress, run_progress
 from ftvp_core.report import figures
 from ftvp_core.runs.arms import Plan
-from ftvp_core.runs.estimate import estimate
+from ftvp_core.runs.estimate import Estimate, estimate
 from ftvp_core.store.store import Store
-from ui import address, training
+from ui import address, state, training
 from ui.batches import batches
 from ui.words import plain
 
@@ -23,42 +22,24 @@ WATCH_EVERY_S = 1.0
 CAUSES_SHOWN = 3
 
 
-def limit_input(keys: Keys) -> Decimal | None:
-    """The most that providers may bill; needed as soon as a price is known."""
-    given = keys.get("run", {}).get("max_cost_usd")
-    priced = st.checkbox(
-        "Limit the cost",
-        value=given is not None or bool(keys.get("prices")),
-        help="Needed where a model's price is known; held to the cent",
-    )
-    if not priced:
-        return None
-    return Decimal(str(st.number_input("At most, in USD", 0.0, value=float(given or 1.0), step=0.5, format="%.2f")))
-
-
 def start(store: Store, draft_id: str, plan: Plan) -> None:
     """What the run takes, and one button with the amount on it."""
     most = estimate(plan)
     trainings = expected(store, plan)
-    rows = len(plan.sources.eval_set.examples)
-    calls, tokens, cost, time = st.columns(4)
-    calls.metric("Calls", f"{most.calls:,}", help=_on_top(most.repairs))
-    tokens.metric("Tokens in", figures.count(most.input_tokens), help=f"Counted by: {most.counted_by}")
-    cost.metric("Cost, at most", figures.dollars(most.most_usd) if most.most_usd is not None else "unknown")
-    time.metric(
-        "Time",
-        figures.duration(most.seconds + sum(one.seconds or 0 for one in trainings)),
-        help="If a call takes one second, with training as it is measured; indexing and this machine's answers on top",
-    )
+    _metrics(most, trainings)
+    if most.calls:
+        st.caption(plain(_made_of(plan, most)))
     if most.batched:
         st.caption(f"{most.batched:,} of these calls in batches: half price, latency not measured, up to 24 h.")
     for said in _labels(plan):
         st.caption(plain(said))
+    if plan.limit_usd is not None and most.most_usd is not None and most.most_usd > plan.limit_usd:
+        st.caption("It may cost more than the limit: then it ends early, keeps what finished, and can go on.")
     training.before(store, plan, trainings)
     amount = (
         f", at most {figures.dollars(min(most.most_usd, plan.limit_usd or most.most_usd))}" if most.most_usd else ""
     )
-    compared = sum(not arm.is_side for arm in plan.arms)
+    compared, rows = sum(not arm.is_side for arm in plan.arms), len(plan.sources.eval_set.examples)
     label = f"Run {most.calls:,} calls{amount}" if most.calls else f"Run {compared} candidates on {rows:,} rows"
     beside, asked = len(plan.spec.side_arms()), plan.sources.forgetting_set
     if beside and asked is not None:
@@ -70,6 +51,43 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
         run_id = enqueue(store, draft_id, plan)
         address.show_run(run_id)
         st.rerun()
+
+
+def _metrics(most: Estimate, trainings: Sequence[Expected]) -> None:
+    calls, tokens, cost, time = st.columns([2, 3, 3, 3])
+    calls.metric("Calls", f"{most.calls:,}", help=_on_top(most.repairs))
+    tokens.metric(
+        "Tokens in, and out at most",
+        f"{figures.count(most.input_tokens)}, {figures.count(most.output_tokens)}",
+        help=f"Those in counted by: {most.counted_by or 'nobody, for no server is asked'}. Those out if every answer is"
+        " as long as it may be",
+    )
+    cost.metric(
+        "Cost",
+        figures.dollar_range(most.least_usd, most.most_usd) if most.most_usd is not None else "unknown",
+        help="From the prompts alone to answers as long as they may be, of twice as many tokens and with every repair."
+        " What the cache has isn't billed again; unknown where a model has no price",
+    )
+    unmeasured = any(one.seconds is None for one in trainings)
+    time.metric(
+        "Time",
+        figures.duration(most.seconds + sum(one.seconds or 0 for one in trainings)) + (" + training" * unmeasured),
+        help="If a call takes one second, with training as it is measured; indexing and this machine's answers on top",
+    )
+
+
+def _made_of(plan: Plan, most: Estimate) -> str:
+    """`4 × 60 rows × 2 repeats; 256 under load`: what the calls are for."""
+    asked = [arm for arm in plan.arms if arm.is_remote and not arm.is_side]
+    repeats = plan.spec.run.repeats
+    times = f" × {repeats} repeats" if repeats > 1 else ""
+    parts = [f"{len(asked)} × {len(plan.sources.eval_set.examples):,} rows{times}"] if asked else []
+    labels = sum(arm.calls for arm in plan.arms if arm.is_remote and arm.labels)
+    parts += [f"{labels:,} for labels"] if labels else []
+    parts += [f"{most.loading:,} for the latency under load"] if most.loading else []
+    rest = most.calls - sum(arm.calls for arm in asked) - labels - most.loading
+    parts += [f"{rest:,} for searches"] if rest else []
+    return f"Calls: {'; '.join(parts)}."
 
 
 def _on_top(repairs: int) -> str:
@@ -109,17 +127,16 @@ def watched(store: Store, run_id: str) -> bool:
 def _show(store: Store, run_id: str, now: RunProgress) -> None:
     _bar(now)
     _said(now)
-    rows = [_row(arm) for arm in now.arms]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Progress of each candidate")
+    _arms(now)
     batches(now)
     for arm in now.arms:
         if arm.json_modes:
             st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
-        for cause, times in arm.failures[:CAUSES_SHOWN]:
-            st.caption(plain(f"{arm.name}: {times:,} × {cause}"))
-    for name, one in now.trainings.items():
-        training.curves(name, one)
-    with st.container(horizontal=True, vertical_alignment="center"):
+        if arm.failures:
+            causes = " · ".join(f"{times:,} × {cause}" for cause, times in arm.failures[:CAUSES_SHOWN])
+            st.caption(plain(f"{arm.name}: {causes}"))
+    training.trainings(now.trainings, now.planned_trainings)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         if now.is_live:
             _live_buttons(store, run_id, now)
         else:
@@ -131,7 +148,10 @@ def _bar(now: RunProgress) -> None:
     rate = (
         f", {now.rate_per_s:.3g} a second, {figures.duration(now.left_s)} left" if now.rate_per_s and now.left_s else ""
     )
-    st.progress(min(1.0, share), text=plain(f"{now.phase}: {now.done:,} of {now.total:,}{rate}"))
+    how_far = f"{now.done:,} of {now.total:,}{' steps' if now.trains else ''}{rate}"
+    if now.waits:
+        how_far = "waits for another training on this machine, which does one at a time"
+    st.progress(min(1.0, share), text=plain(f"{now.phase}: {how_far}"))
 
 
 def _said(now: RunProgress) -> None:
@@ -154,6 +174,15 @@ def _said(now: RunProgress) -> None:
     limit = f" of {figures.dollars(now.limit_usd)}" if now.limit_usd is not None else ""
     held = f"{figures.dollars(now.reserved_usd)} reserved for calls under way or of unknown cost"
     st.caption(plain(f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {held}."))
+
+
+def _arms(now: RunProgress) -> None:
+    """A row a candidate; a column only where one of them has something in it."""
+    table = pd.DataFrame([_row(arm) for arm in now.arms])
+    table = table[[name for name in table if (table[name] != "").any()]]
+    right = st.column_config.Column(alignment="right")
+    config = dict.fromkeys(("per s", "time left", "spent", "reserved"), right)
+    st.dataframe(table, column_config=config, hide_index=True, alt="Progress of each candidate")
 
 
 def _row(arm: ArmProgress) -> dict[str, object]:
@@ -186,10 +215,31 @@ def _live_buttons(store: Store, run_id: str, now: RunProgress) -> None:
     )
 
 
+def _new_limit(now: RunProgress, run_id: str) -> Decimal | None:
+    """The limit to go on with; None where the run has none."""
+    if now.limit_usd is None:
+        return None
+    asked = st.number_input(
+        "Limit to go on with, in USD",
+        0.0,
+        value=float(now.limit_usd),
+        step=0.5,
+        format="%.2f",
+        width=220,
+        key=state.of_run(state.NEW_LIMIT, run_id),
+        help="Of the whole run, with what is spent already",
+    )
+    return Decimal(str(asked))
+
+
 def _ended_buttons(store: Store, run_id: str, now: RunProgress) -> None:
-    if now.state != "done" and st.button("Go on", help="What is finished isn't sent again"):
-        store.requeue(run_id, enqueued=True)
-        st.rerun()
+    if now.state != "done":
+        limit = _new_limit(now, run_id)
+        if st.button("Go on", help="What is finished isn't sent again"):
+            if limit is not None:
+                store.set_limit(run_id, limit)
+            store.requeue(run_id, enqueued=True)
+            st.rerun()
     retry = f"Retry the {now.failed:,} failed rows" if now.failed > 1 else "Retry the failed row"
     if now.failed and st.button(retry, help="What was answered isn't sent again"):
         store.requeue(run_id, enqueued=True, failed=True)

@@ -9,6 +9,11 @@ TYPED_KEY: Final = "typed_key"
 #: Candidates: the output schema as it is typed.
 SCHEMA: Final = "schema"
 
+#: Run: a setting's widget.
+SETTING: Final = "setting"
+NEW_LIMIT: Final = "new_limit"
+FINISHED_TRAININGS: Final = "finished_trainings"
+
 #: Compare.
 BASELINE: Final = "baseline"
 FIRST: Final = "first"
@@ -27,3 +32,8 @@ DISTILLING: Final = "distilling"
 def of_run(key: str, run_id: str) -> str:
     """A widget's key for one run: another run begins with its own defaults."""
     return f"{key}-{run_id}"
+
+
+def of_draft(key: str, draft_id: str) -> str:
+    """A widget's key for one draft."""
+    return f"{key}-{draft_id}"

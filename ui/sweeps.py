@@ -78,7 +78,7 @@ def _sweep(store: Store, draft_id: str, keys: Keys, able: dict[str, list[str]]) 
         )
         n = int(seeds.number_input("Seeds", 1, 10, 1, key="sweep-seeds", disabled=not over.startswith("tune.")))
         st.caption(
-            "Every value is a candidate of its own, trained and asked. The best of several, chosen on the eval set that"
+            "Every value is a candidate of its own, asked and, where it is a tuning's, trained. The best of several, chosen on the eval set that"
             " measures it, looks better than it is: Compare shows it with that luck taken off."
         )
         if add.button("Add the sweep", key="add-sweep"):

@@ -1,7 +1,8 @@
 """What the Run page says of trainings: what they will take, beforehand; how they go, while they do."""
 
-from collections.abc import Sequence
-from html import escape
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -13,12 +14,15 @@ from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.learned_rows import few_rows
 from ftvp_core.store.measurements import withdraw
 from ftvp_core.store.store import Store
+from ui import state
 from ui.charts import HUES, Chart
 from ui.words import plain
 
 WATCH_EVERY_S = 1.0
 #: A longer curve is drawn as the means of so many stretches.
 MOST_POINTS = 400
+#: More trainings than this are summed up.
+MOST_LINES = 4
 
 
 def before(store: Store, plan: Plan, trainings: list[Expected]) -> None:
@@ -32,8 +36,7 @@ def before(store: Store, plan: Plan, trainings: list[Expected]) -> None:
     @st.fragment(run_every=WATCH_EVERY_S if waits else None)
     def watch() -> None:
         now = expected(store, plan)
-        for one in now:
-            st.caption(plain(f"Training {one.name}: {in_words(one)}"))
+        _expectations(now)
         if waits and not any(one.is_asked for one in now):
             st.rerun()  # the whole page: the figures above count them too
         if waits:
@@ -52,24 +55,70 @@ def before(store: Store, plan: Plan, trainings: list[Expected]) -> None:
     watch()
 
 
+def _expectations(trainings: Sequence[Expected]) -> None:
+    """A line a training; of many one line for those of which the same is to be said, and what all take together."""
+    if len(trainings) <= MOST_LINES:
+        for one in trainings:
+            st.caption(plain(f"Training {one.name}: {in_words(one)}"))
+        return
+    measured = [one for one in trainings if one.seconds is not None]
+    for said, times in Counter(in_words(one) for one in trainings if one.seconds is None).items():
+        st.caption(plain(f"{times} of {len(trainings)} trainings: {said}"))
+    if measured:
+        seconds = sum(one.seconds or 0 for one in measured)
+        most = max(one.memory_bytes or 0 for one in measured)
+        said = f"about {figures.duration(seconds)} one after another, {figures.size(most)} of memory at most"
+        costs = [one.cost_usd for one in measured if one.cost_usd is not None]
+        cost = f", {figures.dollars(sum(costs, Decimal(0)))}" if len(costs) == len(measured) else ""
+        st.caption(plain(f"{len(measured)} of {len(trainings)} trainings: {said}{cost}"))
+    with st.expander("Each training"):
+        for one in trainings:
+            st.caption(plain(f"{one.name}: {in_words(one)}"))
+
+
 def in_words(one: Expected) -> str:
     if one.error is not None:
         return one.error
     if one.is_later:
         return "measured when its teacher has answered"
     if one.is_asked:
-        return "a worker measures it"
+        return _asked(one)
     if one.seconds is None:
         return "not measured yet"
     return figures.training(one.seconds, one.memory_bytes, one.device, one.cost_usd, one.rows, one.validation_rows)
 
 
-def curves(name: str, one: Training) -> None:
+def _asked(one: Expected) -> str:
+    if one.waits:
+        return "it is measured when another training on the worker's machine has ended: one at a time is done there"
+    if one.is_under_way:
+        return "a worker measures it"
+    return "a worker measures it when its run has ended. If no worker runs, start one: python -m ftvp_core worker"
+
+
+def trainings(shown: Mapping[str, Training], planned: int) -> None:
+    """The curve of the one under way; of several the finished ones are folded away."""
+    finished = {name: one for name, one in shown.items() if one.is_finished}
+    if planned > 1:
+        st.caption(f"{len(finished)} of {planned} trainings are finished.")
+    folded = finished if planned > 1 else {}
+    for name, one in shown.items():
+        if name not in folded:
+            _curve(name, one)
+    if folded:
+        opened = st.expander("Finished trainings", key=state.FINISHED_TRAININGS, on_change="rerun")
+        with opened:
+            for name, one in folded.items() if opened.open else ():  # many curves every second are slow
+                _curve(name, one)
+
+
+def _curve(name: str, one: Training) -> None:
     """The losses so far, and in one line what there is to know beside them."""
     if one.expected_s is not None and not one.losses:
         st.caption(plain(f"{name}: {_expected(one)}"))
     if not one.losses:
         return
+    st.markdown(f"**Loss of {plain(name)}**")
     chart = loss_chart(name, one)
     st.plotly_chart(chart.figure, alt=chart.alt, key=f"losses-{name}")
     said = [f"{one.rows:,} rows"]
@@ -113,8 +162,8 @@ def loss_chart(name: str, one: Training) -> Chart:
             hovertemplate="step %{x}: %{y:.3g}<extra>validation</extra>",
         )
         said += f"; of the rows held out {one.validation[-1][1]:.3g} at step {one.validation[-1][0]:,}"
-    figure.update_layout(height=260, margin={"l": 12, "r": 10, "t": 24, "b": 48}, dragmode=False)
-    figure.update_layout(title={"text": f"loss of {escape(name)}", "font": {"size": 14}}, showlegend=True)
+    figure.update_layout(height=260, margin={"l": 12, "r": 10, "t": 24, "b": 48}, dragmode=False, showlegend=True)
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"})
     figure.update_xaxes(title="step", fixedrange=True)
     figure.update_yaxes(rangemode="tozero", fixedrange=True, automargin=True)
     return Chart(figure, f"{said}.")

@@ -1,4 +1,4 @@
-"""Compare's load curve: what each server's candidate does with more calls in flight, drawn and in figures."""
+"""A comparison's load curve: what each server's candidate does with more calls in flight, drawn and in figures."""
 
 from html import escape
 

@@ -24,6 +24,9 @@ class Unwatched:
     def progress(self, done: int, total: int) -> None:
         pass
 
+    def waits(self, waits: bool) -> None:
+        pass
+
     def cancelled(self) -> bool:
         return False
 

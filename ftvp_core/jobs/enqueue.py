@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftvp_core.drafts import Keys, draft_keys, read_knowledge_upload, read_upload, to_spec, to_text
 from ftvp_core.runs.arms import Plan
-from ftvp_core.runs.plan import make_plan, read_sources
+from ftvp_core.runs.plan import is_priced, make_plan, read_sources
 from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
 from ftvp_core.store.opening import home
@@ -22,6 +22,11 @@ def plan_draft(keys: Keys, limit_usd: Decimal | None = None) -> Plan:
     """All that a run of this draft needs, checked. Raises UserError."""
     spec = to_spec(keys)
     return make_plan(spec, read_sources(spec, home() / "uploads", read_upload, read_knowledge_upload), limit_usd)
+
+
+def needs_limit(keys: Keys) -> bool:
+    """Whether a run of this draft needs a limit. Raises UserError."""
+    return is_priced(to_spec(keys))
 
 
 def enqueue(store: Store, draft_id: str, plan: Plan) -> str:

@@ -13,8 +13,8 @@ from ftvp_core.errors import FtvpError
 from ftvp_core.jobs.execute import index_of
 from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.plan import make_plan, read_sources
-from ftvp_core.spec import Spec, dump, parse
-from ftvp_core.store.measurements import ask, measurement, settle, take
+from ftvp_core.spec import RunSpec, Spec, dump, parse
+from ftvp_core.store.measurements import ask, measurement, say, settle, take
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.training.tuned import cost_usd, measure
@@ -24,7 +24,8 @@ ASK_EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One tuned arm. Without `seconds` it isn't measured: `is_asked`, or failed with `error`, or nobody asked. A student
+    """One tuned arm. Without `seconds` it isn't measured: `is_asked`, or failed with `error`, or nobody asked. What is
+    asked `is_under_way` once a worker has it, and `waits` while that stands behind another training. A student
     `is_later`: what it learns, its teacher hasn't answered yet.
 
     `rows` are trained on, `validation_rows` held out. `cost_usd` is None without the price of the device's hour.
@@ -33,6 +34,8 @@ class Expected:
     key: str
     name: str
     is_asked: bool = False
+    is_under_way: bool = False
+    waits: bool = False
     is_later: bool = False
     error: str | None = None
     seconds: float | None = None
@@ -83,9 +86,15 @@ class _Watch:
         self._key = key
         self._asked_at = 0.0
         self._cancelled = False
+        self._waits = False
 
     def progress(self, done: int, total: int) -> None:
         """A dry run is over in a moment."""
+
+    def waits(self, waits: bool) -> None:
+        if waits != self._waits:
+            self._waits = waits
+            say(self._store, self._key, waits=waits)
 
     def cancelled(self) -> bool:
         if time.monotonic() - self._asked_at > ASK_EVERY_S:
@@ -110,7 +119,7 @@ def _expected(store: Store, plan: Plan, at: int) -> Expected:
     if row is None:
         return Expected(key, name)
     if row.found is None:
-        return Expected(key, name, is_asked=row.error is None, error=row.error)
+        return Expected(key, name, row.error is None, row.is_under_way, row.waits, error=row.error)
     found = row.found
     return Expected(
         key,
@@ -125,10 +134,16 @@ def _expected(store: Store, plan: Plan, at: int) -> Expected:
 
 
 def _alone(plan: Plan, at: int) -> Spec:
-    """The comparison of this arm alone, so that what another says of itself doesn't matter."""
-    candidate = plan.arms[at].candidate.model_copy(update={"name": "measured"})
-    return plan.spec.model_copy(
-        update={"name": "measured", "candidates": (candidate,), "sweeps": (), "forgetting_set": None}
+    """The comparison of this arm alone, so that what others say of themselves, and how they are asked, doesn't matter."""
+    spec, candidate = plan.spec, plan.arms[at].candidate.model_copy(update={"name": "measured"})
+    return Spec(
+        name="measured",
+        eval_set=spec.eval_set,
+        train_set=spec.train_set,
+        knowledge=spec.knowledge,
+        providers=spec.providers,
+        candidates=(candidate,),
+        run=RunSpec(seed=spec.run.seed),
     )
 
 

@@ -83,7 +83,7 @@ _SAID = ("validation_rows", "best_step", "device", "tokens_per_s", "memory_bytes
 @dataclass(frozen=True, slots=True)
 class RunProgress:
     """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it, or where its rest is
-    in batches.
+    in batches. It `waits` behind another training on its machine.
 
     `stopped`: providers and models that the run goes on without, each with its cause.
     """
@@ -91,6 +91,7 @@ class RunProgress:
     state: str
     cause: str | None
     phase: str
+    waits: bool
     pauses: bool
     paused: bool
     done: int
@@ -103,7 +104,12 @@ class RunProgress:
     arms: Sequence[ArmProgress]
     stopped: Sequence[str]
     trainings: Mapping[str, Training]
+    planned_trainings: int
     batches: Sequence[BatchProgress] = ()
+
+    @property
+    def trains(self) -> bool:
+        return self.phase.startswith("training ")
 
     @property
     def is_live(self) -> bool:
@@ -141,6 +147,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         state=run.state,
         cause=run.cause,
         phase=_phase(run),
+        waits=works and bool(said.get("waits")),
         pauses=_pauses(run),
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
@@ -153,6 +160,7 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         arms=arms,
         stopped=said.get("stopped", ()) if works else (),
         trainings=trainings,
+        planned_trainings=sum(arm.tune is not None for arm in spec.arms()),
         batches=_batches(store, run_id),
     )
 

@@ -19,6 +19,9 @@ class Shown:
 
     progress: Callable[[int, int], None]
 
+    def waits(self, waits: bool) -> None:
+        """The bar stands still meanwhile."""
+
     def cancelled(self) -> bool:
         return False
 
@@ -47,7 +50,8 @@ def train(
             f"learns from {candidate.tune.teacher}'s answers, which are asked and paid for in a run",
             "use run: it tunes the candidate, and keeps the adapter",
         )
-    alone = spec.model_copy(update={"candidates": (candidate,), "sweeps": (), "forgetting_set": None})
+    run = spec.run.model_copy(update={"load": None})  # for servers alone
+    alone = spec.model_copy(update={"candidates": (candidate,), "sweeps": (), "forgetting_set": None, "run": run})
     sources = read_sources(alone, file.parent)
     plan = make_plan(alone, sources)
     watch = Shown(progress)

@@ -60,6 +60,11 @@ class Watch:
         if self._show is not None:
             self._show(done, total)
 
+    def waits(self, waits: bool) -> None:
+        """Whether it stands behind another training on this machine."""
+        with self._changing:
+            self._progress["waits"] = waits
+
     def stopped(self, causes: Sequence[str]) -> None:
         """Providers and models that the run goes on without."""
         with self._changing:

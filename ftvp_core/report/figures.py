@@ -68,6 +68,13 @@ def dollars(value: Decimal | float | None) -> str:
     return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${_significant(amount)}"
 
 
+def dollar_range(low: Decimal | None, high: Decimal | None) -> str:
+    """`$0.20–$1.40`; one figure where both read the same."""
+    if low is None or high is None or dollars(low) == dollars(high):
+        return dollars(high)
+    return f"{dollars(low)}–{dollars(high)}"
+
+
 def seconds(value: float | None) -> str:
     if value is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""What a run may take at the most, before it starts."""
+"""What a run may take, before it starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,39 @@ from ftvp_core.pricing.prices import reserve
 from ftvp_core.runs.arms import Arm, Plan
 from ftvp_core.runs.searches import Searched, foreseen
 from ftvp_core.tokens import BYTES_PER_TOKEN, ESTIMATE, counter
+from ftvp_core.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run may take at the most. `counted_by` says how the tokens were counted; `batched` are calls in batches."""
+    """What a run may take. `counted_by` says how the tokens were counted; `batched` are calls in batches, `loading` those
+    that measure the latency under load.
+
+    `output_tokens` and `most_usd` are of answers as long as they may be; `least_usd` is what the prompts alone cost. The
+    costs are None where a price isn't known. `seconds`: if each call takes one, for no provider tells beforehand; a
+    batch takes up to a day.
+    """
 
     calls: int
     input_tokens: int
+    output_tokens: int
     counted_by: str
+    least_usd: Decimal | None
     most_usd: Decimal | None
-    concurrency: int
+    seconds: float
     batched: int = 0
+    loading: int = 0
     repairs: int = 0  # calls on top, where a server has no JSON mode and its first answers are invalid
-
-    @property
-    def seconds(self) -> float:
-        """How long the calls take if each takes one second: no provider tells beforehand. A batch takes up to a day."""
-        return (self.calls - self.batched) / self.concurrency
 
 
 def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
-    """Calls, input tokens and the most that they can cost, of some arms or of all, with every repair that may be.
+    """Calls, tokens and what they can cost, of some arms or of all; the most is with every repair that may be.
 
     Retries, which are billed rarely, aren't in it.
     """
-    calls = tokens = batched = repairs = 0
+    calls = tokens = answered = batched = loading = repairs = 0
+    seconds = 0.0
+    least: Decimal | None = Decimal(0)
     most: Decimal | None = Decimal(0)
     methods: set[str] = set()
     arms = plan.arms if arms is None else arms
@@ -43,14 +50,18 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
         if not arm.is_remote:
             continue
         repeats = arm.repeats
+        batched += arm.calls * arm.is_batched
+        loading += arm.calls * (arm.concurrency is not None)
+        seconds += 0 if arm.is_batched else arm.calls / (arm.concurrency or plan.spec.run.concurrency)
         counted = counter(arm.candidate.model_name)
         methods.add(counted.method)
         for example in arm.examples:
             request = arm.render(example, arm.planned)
             prompt = sent_text(request)
             calls += repeats
-            batched += repeats * arm.is_batched
-            tokens += repeats * counted.count(prompt)
+            read = counted.count(prompt)
+            tokens += repeats * read
+            answered += repeats * request.max_tokens
             sent = [prompt]
             if arm.schema is not None and not arm.is_batched:  # a batch repairs nothing
                 asked = prompted(request)
@@ -59,16 +70,24 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
                 sent = [sent_text(asked), sent_text(repair)]
                 repairs += repeats
             if arm.price is None:
-                most = None
-            elif most is not None:
+                least = most = None
+            elif least is not None and most is not None:
+                least += repeats * (arm.price.cost(Usage(read, 0, 0)) or 0)
                 most += repeats * sum(reserve(arm.price, text, request.max_tokens) for text in sent)
     passages = [passage.text for passage in plan.sources.knowledge.passages] if plan.sources.knowledge else []
     for search, texts in foreseen([_searched(plan, arm) for arm in arms], passages):
         methods.add(ESTIMATE.method)
         calls += 1
-        tokens += sum(map(ESTIMATE.count, texts))
-        most = None if most is None or search.price is None else most + search.most(texts)
-    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched, repairs)
+        seconds += 1 / plan.spec.run.concurrency
+        read = sum(map(ESTIMATE.count, texts))
+        tokens += read
+        if least is None or most is None or search.price is None:
+            least = most = None
+        else:
+            least += search.price.cost(Usage(read, 0, 0)) or 0
+            most += search.most(texts)
+    counted_by = ", ".join(sorted(methods))
+    return Estimate(calls, tokens, answered, counted_by, least, most, seconds, batched, loading, repairs)
 
 
 def _searched(plan: Plan, arm: Arm) -> Searched:

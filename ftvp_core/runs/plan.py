@@ -112,6 +112,14 @@ def make_plan(spec: Spec, sources: Sources, limit_usd: Decimal | None = None) ->
     return Plan(spec, sources, tuple(arms), graders, limit_usd)
 
 
+def is_priced(spec: Spec) -> bool:
+    """Whether a server is asked for something whose price is known."""
+    return any(
+        pricer(one, spec) or any(search and search.price for search in searches(one.retrieval, spec))
+        for one in spec.candidates
+    )
+
+
 def _check_limit(arms: list[Arm], limit_usd: Decimal | None) -> None:
     """A limit is given exactly when prices are known. Local work is priced for comparison, not limited."""
     for arm in arms:

@@ -14,11 +14,13 @@ from ftvp_core.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class MeasurementRow:
-    """Neither `found` nor `error`: it waits for a worker, or one `is_under_way` with it."""
+    """Neither `found` nor `error`: it waits for a worker, or one `is_under_way` with it and, if it `waits`, stands behind
+    another training."""
 
     key: str
     asked: Mapping[str, Any]
     is_under_way: bool
+    waits: bool
     found: Mapping[str, Any] | None
     error: str | None
 
@@ -29,6 +31,15 @@ def ask(store: Store, key: str, asked: Mapping[str, Any]) -> None:
         connection.execute(delete(measurements).where(measurements.c.key == key, measurements.c.error.is_not(None)))
         if connection.execute(select(measurements.c.key).where(measurements.c.key == key)).one_or_none() is None:
             connection.execute(measurements.insert().values(key=key, asked=dict(asked), asked_at=time.time()))
+
+
+def say(store: Store, key: str, *, waits: bool) -> None:
+    """Whether it stands behind another training: kept beside what was asked."""
+    with store.writing() as connection:
+        one = measurements.c.key == key
+        asked = connection.execute(select(measurements.c.asked).where(one)).scalar_one_or_none()
+        if asked is not None:
+            connection.execute(update(measurements).where(one).values(asked={**asked, "waits": waits}))
 
 
 def withdraw(store: Store, key: str) -> None:
@@ -42,7 +53,9 @@ def measurement(store: Store, key: str) -> MeasurementRow | None:
         row = connection.execute(select(measurements).where(measurements.c.key == key)).one_or_none()
     if row is None:
         return None
-    return MeasurementRow(row.key, row.asked, row.owner is not None and not is_dead(row.owner), row.found, row.error)
+    is_under_way = row.owner is not None and not is_dead(row.owner)
+    waits = is_under_way and row.asked.get("waits", False)
+    return MeasurementRow(row.key, row.asked, is_under_way, waits, row.found, row.error)
 
 
 def take(store: Store) -> MeasurementRow | None:
@@ -57,7 +70,7 @@ def take(store: Store) -> MeasurementRow | None:
             if row.owner is None or is_dead(row.owner):
                 mine = update(measurements).where(measurements.c.key == row.key).values(owner=owner())
                 connection.execute(mine)
-                return MeasurementRow(row.key, row.asked, True, None, None)
+                return MeasurementRow(row.key, row.asked, True, False, None, None)
     return None
 
 

@@ -34,6 +34,9 @@ class Watched(Protocol):
 
     def progress(self, done: int, total: int, /) -> None: ...
 
+    def waits(self, waits: bool, /) -> None:
+        """Whether it stands behind another training: one at a time is done on a machine."""
+
     def cancelled(self) -> bool: ...
 
     def paused(self) -> bool: ...

@@ -267,15 +267,15 @@ def _alone(path: Path, watch: Watched) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
-    while True:
+    while not lock.is_locked:
         if watch.cancelled():
             raise RunStopped("cancelled")
         try:
             lock.acquire(timeout=0.5)
-            break
         except Timeout:
-            continue
+            watch.waits(True)
     try:
+        watch.waits(False)
         yield
     finally:
         lock.release()

@@ -56,7 +56,9 @@ def test_a_cold_deep_link_shows_the_answer_and_its_evidence(dashboard: str, page
 
 def test_charts_say_their_finding_to_a_screen_reader(dashboard: str, page: Page, small_run: str) -> None:
     page.goto(f"{dashboard}/Compare?run={small_run}")
-    expect(page.locator('[aria-label*="good 100 % (94–100)"]').first).to_be_attached(timeout=30_000)
+    chart = page.locator('[aria-label*="good 100 % (94–100)"]').first
+    expect(chart).to_be_attached(timeout=30_000)
+    assert "poor 0 % (0–6)" in (chart.get_attribute("aria-label") or "")
 
 
 def test_paging_and_kinds_answer_in_place(dashboard: str, page: Page, small_run: str) -> None:
@@ -66,6 +68,7 @@ def test_paging_and_kinds_answer_in_place(dashboard: str, page: Page, small_run:
     expect(page.get_by_text("Is shop 5 open today?")).to_be_visible()
     page.get_by_text("both wrong (0)").click()
     expect(page.get_by_text("No example.")).to_be_visible()
+    assert page.get_by_text("Is shop 5 open today?").count() == 0
 
 
 def test_the_csv_holds_every_example_and_no_formula(dashboard: str, page: Page, small_run: str, tmp_path: Path) -> None:
@@ -79,8 +82,8 @@ def test_the_tables_own_download_is_out_of_reach(dashboard: str, page: Page, sma
     page.goto(f"{dashboard}/Compare?run={small_run}")
     table = page.get_by_test_id("stDataFrame").first
     table.hover(timeout=30_000)
-    for button in page.get_by_label("Download as CSV").all():
-        expect(button).not_to_be_visible()
+    expect(table).to_be_visible()
+    assert not any(button.is_visible() for button in page.get_by_label("Download as CSV").all())
 
 
 def test_on_a_phone_nothing_runs_off_the_side(dashboard: str, browser: Browser, small_run: str) -> None:

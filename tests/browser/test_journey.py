@@ -91,21 +91,25 @@ def test_from_an_upload_to_a_shared_link(
 
 
 @pytest.mark.parametrize(
-    ("path", "seen"),
+    ("path", "title", "seen"),
     [
-        ("", "Prompt, retrieve or fine-tune"),
-        ("Data", "Name of the comparison"),
-        ("Candidates", "Add a candidate"),
-        ("Run", "Start a run|Run it again"),
-        ("Compare", "Compare"),
-        ("Decide", "Why|Nothing has been run yet"),
-        ("Shared", "this link"),
+        ("", "Home", "Prompt, retrieve or fine-tune"),
+        ("Data", "Data", "Name of the comparison"),
+        ("Candidates", "Candidates", "Add a candidate"),
+        ("Run", "Run", "Start a run|Run it again"),
+        ("Compare", "Compare", "Compare"),
+        ("Decide", "Decide", "Why|Nothing has been run yet"),
+        ("Shared", "Shared comparison", "this link"),
     ],
 )
-def test_every_page_opens_cold_by_its_own_address(dashboard: str, page: Page, path: str, seen: str) -> None:
+def test_every_page_opens_cold_by_its_own_address(dashboard: str, page: Page, path: str, title: str, seen: str) -> None:
     page.goto(f"{dashboard}/{path}")
-    expect(page.get_by_test_id("stMain").get_by_text(re.compile(seen)).first).to_be_visible()
-    expect(page.get_by_test_id("stException")).to_have_count(0)
+    shown = page.get_by_test_id("stMain")
+    expect(shown.get_by_text(re.compile(seen)).first).to_be_visible()
+    settled(page)
+    assert page.title() == f"{title} · ftvp"
+    assert re.search(seen, shown.inner_text())
+    assert page.get_by_test_id("stException").count() == 0
 
 
 def upload(page: Page, at: int, file: Path, seen: str) -> None:

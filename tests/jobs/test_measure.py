@@ -1,17 +1,24 @@
 """What a training would take: asked for by a page, measured by a worker's dry run, and nothing is left of it."""
 
+import platform
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from filelock import FileLock
 
 from ftvp_core.drafts import keep_upload, new_draft
 from ftvp_core.jobs.enqueue import plan_draft
 from ftvp_core.jobs.measure import ask_all, expected, measure_next
 from ftvp_core.runs.arms import Plan
-from ftvp_core.store.measurements import withdraw
+from ftvp_core.runs.plan import make_plan
+from ftvp_core.spec import dump, parse
+from ftvp_core.store.measurements import take, withdraw
 from ftvp_core.store.opening import open_store
 from ftvp_core.store.store import Store
+from tests.jobs.test_worker import until
 from tests.tiny_model import make_model
 
 
@@ -74,6 +81,45 @@ def test_what_can_t_be_measured_says_why_and_can_be_asked_again(store: Store, tm
     assert expected(store, plan)[0].is_asked
     withdraw(store, failed.key)
     assert not measure_next(store)
+
+
+@pytest.mark.parametrize("ends", ["the other training", "nobody asks any more"])
+def test_a_measurement_waits_for_another_training_and_says_so(store: Store, tmp_path: Path, ends: str) -> None:
+    make_model(tmp_path / "tiny")
+    plan = plan_of(store, tmp_path)
+    ask_all(store, plan)
+    adapters = tmp_path / "home" / "adapters"
+    adapters.mkdir()
+    other = FileLock(adapters / f".{platform.node()}.training.lock")
+    other.acquire()
+    worker = threading.Thread(target=measure_next, args=(store,))
+    worker.start()
+    until(lambda: expected(store, plan)[0].waits)
+    assert expected(store, plan)[0].is_under_way
+    if ends == "the other training":
+        other.release()
+    else:
+        withdraw(store, expected(store, plan)[0].key)
+    worker.join()
+    [found] = expected(store, plan)
+    assert (found.seconds is not None, found.waits) == (ends == "the other training", False)
+
+
+def test_what_a_run_says_of_its_servers_doesnt_matter_to_a_training(store: Store, tmp_path: Path) -> None:
+    make_model(tmp_path / "tiny")
+    plan = plan_of(store, tmp_path)
+    served = {"name": "s", "model": "openai/m"}
+    keys = yaml.safe_load(dump(plan.spec))
+    keys["candidates"].append(served)
+    with pytest.MonkeyPatch.context() as set_:
+        set_.setenv("OPENAI_API_KEY", "k")
+        loaded = plan_draft({**keys, "run": {"load": {}, "repeats": 2}})
+    assert expected(store, loaded)[0].key == expected(store, plan)[0].key
+    ask_all(store, loaded)
+    asked = take(store)
+    assert asked is not None
+    alone = make_plan(parse(asked.asked["spec"], "asked"), loaded.sources)  # as its worker does
+    assert [arm.candidate.model for arm in alone.arms] == [f"local/{tmp_path}/tiny"]
 
 
 def test_a_student_is_measured_when_its_teacher_has_answered(store: Store, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main
 from ftvp_core.drafts import draft_keys, new_draft
+from ftvp_core.report.load import load_report
+from ftvp_core.report.share import share
 from tests.fault_server import fault_server
-from tests.pages.conftest import Home, said
+from tests.pages.conftest import ROOT, Home, said
 from tests.pages.test_compare import alts_of
 
 Opened = Callable[..., AppTest]
@@ -51,6 +53,19 @@ def test_a_batch_is_watched_on_run_and_has_no_latency_on_compare(home: Home, ope
     (first, _) = at.dataframe[0].value["over the repeats"]  # this server always says the same
     assert first.endswith("(SD 0.0 points), 0 % of examples flip")
     assert "Latency not measured (batch, at half price): cheap." in said(at).replace("\\", "")
+
+
+def test_a_shared_link_shows_the_latency_under_load(home: Home, ran: str) -> None:
+    store = home.store
+    token = share(store, load_report(store, ran))
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    at.switch_page("pages/6_Shared.py")
+    at.query_params["link"] = token
+    at.run()
+    assert not at.exception
+    load = at.dataframe[1].value.to_dict("records")
+    assert [(row["candidate"], row["in flight"], row["answered"]) for row in load] == [("sim", 1, 8), ("sim", 4, 8)]
+    assert any(alt.startswith("Latency by calls in flight. sim: 1 in flight: p50") for alt in alts_of(at))
 
 
 def test_a_provider_is_asked_in_batches_by_one_tick(home: Home, opened: Opened) -> None:

@@ -181,3 +181,43 @@ def test_a_tune_is_what_the_form_says_and_each_setting_names_its_source(home: Ho
 def shown(at: AppTest) -> str:
     """What the page says, as it is drawn: `plain` escapes punctuation."""
     return said(at).replace("\\", "")
+
+
+def labelled(at: AppTest, label: str) -> Any:
+    kinds = (at.selectbox, at.number_input, at.checkbox, at.text_input, at.text_area, at.button)
+    return next(one for kind in kinds for one in kind if one.label == label)
+
+
+def test_a_tuned_candidate_may_search_and_have_shots_and_be_sampled(home: Home, opened: Opened) -> None:
+    keys = keys_for(home, ENGLISH)
+    draft_id = new_draft(home.store, {**keys, "train_set": {"path": keys["eval_set"]["path"]}})
+    at = opened(PAGE)
+    at.selectbox(key="candidate-kind").select("tuned").run()
+    labelled(at, "Passages in the prompt too (RAG)").check().run()
+    labelled(at, "Shots before the question too").check().run()
+    labelled(at, "Shots").set_value(2)
+    labelled(at, "Temperature").set_value(0.7)
+    labelled(at, "Sampling seed").set_value(7)
+    labelled(at, "Stop at").set_value("###\n답:")
+    labelled(at, "Stream").check()
+    labelled(at, "Name").set_value("all at once")
+    labelled(at, "Add").click().run()
+    assert not at.exception and not at.error, said(at)
+    added = draft_keys(home.store, draft_id)["candidates"][-1]
+    assert added["sampling"] == {"temperature": 0.7, "seed": 7, "stream": True, "stop": ["###", "답:"]}
+    assert added["shots"] == {"k": 2, "select": "random"}
+    assert (added["retrieval"]["mode"], added["tune"]) == ("hybrid", {})
+    assert "all at once · fine-tuned+rag · local/demo · 2 random shots · hybrid, top 4" in shown(at).replace("**", "")
+
+
+def test_an_adapter_from_elsewhere_is_a_candidate(home: Home, opened: Opened) -> None:
+    draft_id = new_draft(home.store, keys_for(home, ENGLISH))
+    at = opened(PAGE)
+    at.selectbox(key="candidate-kind").select("adapter").run()
+    assert "Shots before the question too" not in [box.label for box in at.checkbox], "there are no training rows"
+    labelled(at, "Its folder").set_value("adapters/mine")
+    labelled(at, "Add").click().run()
+    assert not at.exception and not at.error, said(at)
+    added = draft_keys(home.store, draft_id)["candidates"][-1]
+    assert (added["name"], added["model"], added["adapter"]) == ("adapter", "local/demo", "adapters/mine")
+    assert not [key for key in ("sampling", "tune", "shots", "retrieval") if key in added]

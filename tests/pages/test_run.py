@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import NumberInput
 
-from ftvp_core.drafts import new_draft
+from ftvp_core.drafts import change, draft_keys, new_draft, to_spec
 from ftvp_core.store.ledger import Intent, Outcome, Unit, commit
-from ftvp_core.store.measurements import settle, take
+from ftvp_core.store.measurements import say, settle, take
 from ftvp_core.store.schema import results
 from tests.pages.conftest import Home, said
 from tests.pages.test_compare import mostly
@@ -25,6 +26,14 @@ def labels(at: AppTest) -> list[str]:
 
 def press(at: AppTest, label: str) -> AppTest:
     return next(button for button in at.button if button.label == label).click().run()
+
+
+def shown(at: AppTest) -> str:
+    return said(at).replace("\\", "")
+
+
+def bar(at: AppTest) -> str:
+    return str(at.get("progress")[0].proto.text).replace("\\", "")
 
 
 def warned(at: AppTest) -> str:
@@ -71,7 +80,7 @@ def test_training_is_watched_paused_and_cancelled(home: Home, opened: Opened) ->
     assert "no training step is done" in warned(at)
 
 
-def test_what_a_training_takes_is_measured_by_a_worker_before_the_run(home: Home, opened: Opened) -> None:
+def draft_with_a_training(home: Home) -> str:
     for name in ("eval", "train"):
         rows = "".join(f"the {name} row of number {n},yes\n" for n in range(30))
         (home.folder / f"{name}.csv").write_text(f"question,answer\n{rows}")
@@ -83,21 +92,145 @@ def test_what_a_training_takes_is_measured_by_a_worker_before_the_run(home: Home
         "prices": {"machine_hour": 3.6},
         "candidates": [candidate],
     }
-    new_draft(home.store, keys)
+    return new_draft(home.store, keys)
+
+
+def test_what_a_training_takes_is_measured_by_a_worker_before_the_run(home: Home, opened: Opened) -> None:
+    draft_with_a_training(home)
     at = opened(RUN)
     assert not at.exception
     assert "lora is tuned on 30 rows: fewer than 50 are a start at best" in warned(at).replace("\\", "")
     assert "Training lora: not measured yet" in said(at).replace("\\", "")
     press(at, "Measure the training first")
-    assert "Training lora: a worker measures it" in said(at).replace("\\", "")
+    assert "Training lora: a worker measures it when its run has ended. If no worker runs" in shown(at)
     row = take(home.store)
     assert row is not None and take(home.store) is None
+    assert "Training lora: a worker measures it" in shown(at.run()) and "when its run" not in shown(at)
+    say(home.store, row.key, waits=True)
+    assert "measured when another training on the worker's machine has ended" in shown(at.run())
+    assert "Stop measuring" in labels(at)
+    say(home.store, row.key, waits=False)
     found = {"seconds": 100.0, "memory_bytes": 500e6, "device": "cpu", "steps": 24, "rows": 30, "validation_rows": 0}
     settle(home.store, row.key, found=found)
     at = opened(RUN)
     assert "Training lora: about 2 min on the CPU, 500 MB of memory, $0.10; 30 rows" in said(at).replace("\\", "")
     assert next(metric.value for metric in at.metric if metric.label == "Time") == "2 min"
     assert "Measure the training first" not in labels(at)
+    next(box for box in at.number_input if box.label == "Repeats").set_value(2).run()
+    assert "Measure the training first" not in labels(at), "how it is asked doesn't change its training"
+
+
+def test_a_measurement_is_stopped(home: Home, opened: Opened) -> None:
+    draft_with_a_training(home)
+    at = press(opened(RUN), "Measure the training first")
+    press(at, "Stop measuring")
+    assert "Training lora: not measured yet" in shown(at)
+    assert take(home.store) is None
+
+
+def test_many_trainings_are_summed_up(home: Home, opened: Opened) -> None:
+    draft_id = draft_with_a_training(home)
+    sweep = {"candidate": "lora", "over": "tune.examples", "values": [10, 20], "seeds": [0, 1]}
+    change(home.store, draft_id, sweeps=[sweep])
+    at = opened(RUN)
+    assert "5 of 5 trainings: not measured yet" in shown(at)
+    press(at, "Measure the training first")
+    while row := take(home.store):
+        found = {"seconds": 60.0, "memory_bytes": 5e8, "device": "cpu", "steps": 9, "rows": 20, "validation_rows": 0}
+        settle(home.store, row.key, found=found)
+    assert "5 of 5 trainings: about 5 min one after another, 500 MB of memory at most, $0.30" in shown(opened(RUN))
+
+
+def draft_of_a_server(home: Home, **run: object) -> str:
+    """One priced candidate on a server, asked about 40 rows."""
+    (home.folder / "e.csv").write_text("question,answer\n" + "".join(f"question {at},yes\n" for at in range(40)))
+    keys = {
+        "name": "served",
+        "eval_set": {"path": str(home.folder / "e.csv")},
+        "providers": {"sim": {"base_url": "http://127.0.0.1:9/v1"}},
+        "prices": {"sim/m": {"input": 100, "output": 100}},
+        "candidates": [{"name": "a", "model": "sim/m", "sampling": {"max_tokens": 10}}],
+        **({"run": run} if run else {}),
+    }
+    return new_draft(home.store, keys)
+
+
+def metric(at: AppTest, label: str) -> str:
+    return str(next(one.value for one in at.metric if one.label == label))
+
+
+def number(at: AppTest, label: str) -> NumberInput:
+    return next(one for one in at.number_input if one.label == label)
+
+
+def test_the_estimate_follows_the_runs_settings_which_are_the_files(home: Home, opened: Opened) -> None:
+    draft_id = draft_of_a_server(home)
+
+    def kept() -> object:
+        return draft_keys(home.store, draft_id).get("run")
+
+    at = opened(RUN)
+    assert not at.exception
+    assert (metric(at, "Calls"), number(at, "Limit, in USD").value, kept()) == ("40", 1.0, None)
+    number(at, "Repeats").set_value(3).run()
+    assert (metric(at, "Calls"), kept()) == ("120", {"repeats": 3})
+    assert "Calls: 1 × 40 rows × 3 repeats." in shown(at)
+    next(box for box in at.checkbox if box.label == "Measure the latency under load").check().run()
+    assert (metric(at, "Calls"), kept()) == ("376", {"repeats": 3, "load": {}})
+    assert "256 for the latency under load" in shown(at)
+    assert metric(at, "Time") == "89 s", "64 calls of a second alone, 16 by four, 4 by sixteen, 1 by 64, and 120 by 32"
+    at.multiselect[0].set_value([128, 2]).run()
+    load = {"concurrency": [2, 128], "examples": 128}
+    assert (metric(at, "Calls"), kept()) == ("376", {"repeats": 3, "load": load}), "as many calls as are in flight"
+    number(at, "Repeats").set_value(1).run()
+    number(at, "Limit, in USD").set_value(2.5).run()
+    next(box for box in at.checkbox if box.label == "Use the cache of answers").uncheck().run()
+    number(at, "USD an hour of this machine").set_value(0.2).run()
+    assert kept() == {"load": load, "max_cost_usd": 2.5, "cache": False}, "a default isn't kept"
+    keys = draft_keys(home.store, draft_id)
+    assert keys["prices"]["machine_hour"] == 0.2
+    assert to_spec(keys).run.load is not None
+    next(box for box in at.checkbox if box.label == "Measure the latency under load").uncheck().run()
+    assert kept() == {"max_cost_usd": 2.5, "cache": False}
+    change(home.store, draft_id, run={"repeats": 2})  # in another tab
+    assert number(at.run(), "Repeats").value == 2 and metric(at, "Calls") == "80"
+
+
+def test_a_priced_run_has_a_limit_and_says_what_it_may_cost(home: Home, opened: Opened) -> None:
+    draft_id = draft_of_a_server(home)
+    at = opened(RUN)
+    # 40 rows of about 43 bytes as a message: 11 tokens, or at the most one a byte, and 10 of the answer; $100 a million
+    assert metric(at, "Cost") == "$0.043–$0.20"
+    assert "Run 40 calls, at most $0.20" in labels(at)
+    number(at, "Limit, in USD").set_value(0.15).run()
+    assert "It may cost more than the limit" in shown(at)
+    assert "Run 40 calls, at most $0.15" in labels(at)
+    number(at, "Limit, in USD").set_value(None).run()
+    assert number(at, "Limit, in USD").value == 1.0, "it can't be without one"
+    change(home.store, draft_id, prices=None)
+    at = opened(RUN)
+    assert number(at, "Limit, in USD").value is None and metric(at, "Cost") == "unknown"
+
+
+def test_a_run_that_reached_its_limit_goes_on_with_a_higher_one(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36)})
+    home.begin(run_id, 20, 40)
+    home.change(run_id, state="partial", cause="the limit of $1.00 is reached", limit_usd=1)
+    at = opened(RUN, run_id)
+    number(at, "Limit to go on with, in USD").set_value(2.5).run()
+    press(at, "Go on")
+    assert not at.exception
+    run = home.store.run(run_id)
+    assert (run.state, str(run.limit_usd)) == ("queued", "2.5")
+
+
+def test_a_training_that_waits_for_another_says_so(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36)})
+    home.begin(run_id, 0, 0)
+    home.change(run_id, progress={"phase": "training good", "pauses": True, "done": 0, "total": 0, "waits": True})
+    at = opened(RUN, run_id)
+    assert "training good: waits for another training on this machine" in bar(at)
+    assert "Cancel" in labels(at)
 
 
 def test_a_teachers_labels_have_a_row_of_their_own_and_are_paused(home: Home, opened: Opened) -> None:

@@ -81,6 +81,9 @@ class Watch:
     def progress(self, done: int, _total: int) -> None:
         self.steps.append(done)
 
+    def waits(self, waits: bool) -> None:
+        pass
+
     def cancelled(self) -> bool:
         return self.cancel_after is not None and len(self.steps) >= self.cancel_after
 
