@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.jobs.execute import execute
@@ -23,26 +23,22 @@ AFTER_TROUBLE_S = 10.0
 
 
 def work(store: Store, *, until: Callable[[], bool] = lambda: False) -> None:
-    """Carry out runs until `until()` says so; it is asked between runs."""
+    """Carry out runs until `until()` says so; it is asked between runs. A store that fails for a while is waited for."""
     while not until():
         try:
-            if not _next(store):
-                time.sleep(ASK_EVERY_S)
+            _one(store)
         except UserError as error:  # another worker was quicker
             log.info("%s", error)
-        except RunStopped as error:  # the disk is full, or another took the run up while this one was silent
-            log.info("%s", error)
-            time.sleep(AFTER_TROUBLE_S)
-        except DBAPIError as error:  # the store's server is gone for a while
-            log.info("the store can't be read (%s)", error.orig)
+        except (RunStopped, SQLAlchemyError) as error:  # no room, no database, or another took the run up meanwhile
+            log.info("%s", getattr(error, "orig", error))
             time.sleep(AFTER_TROUBLE_S)
 
 
-def _next(store: Store) -> bool:
-    """Whether there was anything to do."""
+def _one(store: Store) -> None:
+    """The oldest run that waits; else a measurement or an export; else a moment's rest."""
     run_id = store.next_job()
-    if run_id is None:
-        return measure_next(store) or export_next(store)
-    ended = execute(store, run_id)
-    log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")
-    return True
+    if run_id is not None:
+        ended = execute(store, run_id)
+        log.info("run %s: %s%s", run_id, ended.state, f" ({ended.cause})" if ended.cause else "")
+    elif not (measure_next(store) or export_next(store)):
+        time.sleep(ASK_EVERY_S)

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import event
 
 from ftvp_core.errors import RunStopped
+from ftvp_core.jobs import worker
 from ftvp_core.jobs.execute import execute
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
+from ftvp_core.store.measurements import ask, measurement
 from ftvp_core.store.opening import open_store
 from ftvp_core.store.store import Store
 from tests.fault_server import fault_server
@@ -75,6 +77,36 @@ def test_a_file_that_cannot_grow_ends_the_command_with_one_line(project: Project
     assert (status, one["n_scored"], one["accuracy"]) == (0, N, truth("m", N))
     assert {served.attempts["m", example] for _, example in finished} == {1}
     assert one["attempts_cost_unknown"] <= 2 * 8
+
+
+def test_a_store_that_cannot_be_written_for_a_while_does_not_end_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTVP_HOME", str(tmp_path))
+    monkeypatch.setattr(worker, "AFTER_TROUBLE_S", 0.0)
+    store = open_store()
+    ask(store, "m", {"spec": "no comparison", "folder": str(tmp_path)})
+
+    def read_only(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    event.listen(store.engine, "connect", read_only)
+    store.engine.dispose()
+    rounds = 0
+
+    def until() -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            event.remove(store.engine, "connect", read_only)
+            store.engine.dispose()
+        row = measurement(store, "m")
+        return rounds > 10 or (row is not None and row.error is not None)
+
+    worker.work(store, until=until)
+    found = measurement(store, "m")
+    assert found is not None and (found.error or "").startswith("a candidate to measure: found text")
+    assert rounds == 4
 
 
 def said_by(store: Store, run_id: str) -> str:
