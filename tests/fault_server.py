@@ -27,6 +27,14 @@ from tests.fault_batches import Batches
 EXAMPLE = re.compile(r"\[ex-(\d+)\]")
 #: Tokens that each answer is billed.
 TOKENS_IN, TOKENS_OUT = 11, 2
+#: Answers that are neither right nor wrong at first sight, by their fault.
+ODD: Mapping[str, dict[str, Any]] = {
+    "empty": {"content": ""},
+    "zero": {"content": "0"},
+    "false": {"content": False},
+    "refusal": {"content": None, "refusal": "I can't."},
+    "length": {"content": "ye"},
+}
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -62,6 +70,8 @@ class Faults:
     #: Without a mode of its own: the shares of first answers, and of repairs, that are JSON all the same.
     json_share: float = 0.0
     repaired_share: float = 1.0
+    #: What each answer is billed, whatever `max_tokens` asked for.
+    tokens_out: int = TOKENS_OUT
 
 
 class Served:
@@ -132,12 +142,12 @@ class Served:
         if fault == "malformed":
             return web.Response(text='{"choices": [{"mess', content_type="application/json")
         message: dict[str, Any] = {"role": "assistant", "content": answer}
-        usage: dict[str, int] | None = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
+        usage: dict[str, int] | None = {"prompt_tokens": TOKENS_IN, "completion_tokens": self.faults.tokens_out}
         if fault == "null":
             message["content"], usage = None, None
-        if fault == "empty":
-            message["content"] = ""
-        return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+        message |= ODD.get(fault or "", {})
+        reason = "length" if fault == "length" else "stop"
+        return web.json_response({"choices": [{"message": message, "finish_reason": reason}], "usage": usage})
 
     def _in_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """A request of a batch, answered and billed."""

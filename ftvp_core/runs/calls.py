@@ -81,6 +81,7 @@ class Calls:
         self._runner = loop
         self._loop = loop.get_loop()
         self._tried = store.tried(row.id)
+        self._dearer = store.dearer(row.id)
         self._settled = asyncio.Event()
         self._stopped: str | None = None
         self._under_way = 0
@@ -182,6 +183,11 @@ class Calls:
             self.counted(results)
         return all(holds)
 
+    def billed(self, unit: Unit, most: Decimal, cost: Decimal | None) -> None:
+        """A server that doesn't hold to max_tokens bills more than what was reserved: its next calls reserve as much."""
+        if cost is not None and cost > most > 0:
+            self._dearer[unit.arm] = max(cost / most, self._dearer.get(unit.arm, Decimal(1)))
+
     def next_attempt(self, unit: Unit, purpose: Purpose = "generation") -> int:
         return self._tried.get((purpose, *unit), 0) + 1
 
@@ -214,7 +220,7 @@ class Calls:
         self._settled.set()
         self._settled = asyncio.Event()
 
-    async def _intend(self, of: Model, unit: Unit, most: Decimal, purpose: Purpose, waiting: Settled) -> Intent | None:
+    async def _intend(self, of: Model, unit: Unit, asked: Decimal, purpose: Purpose, waiting: Settled) -> Intent | None:
         """Commit the intent to send, with what waits; None when its provider or model is stopped.
 
         Waits while the run is paused, and for budget that others hold; RunStopped when no one does.
@@ -230,6 +236,7 @@ class Calls:
             settled = self._settled  # taken before the write, so that what settles during it is seen
             self._under_way += 1
             number = self.next_attempt(unit, purpose) + waiting.attempts(unit, purpose)
+            most = asked * self._dearer.get(unit.arm, Decimal(1))
             intent = Intent(unit, number, most, time.time(), purpose)
             if await self.write(waiting, intent):
                 return intent

@@ -119,10 +119,11 @@ class OnServers:
         plan = self._run.plan
         arm = plan.arms[unit.arm]
         given_up: list[CallFailed] = []
+        most = reserve(arm.price, sent_text(request), request.max_tokens) if arm.price else Decimal(0)
         got = await self._calls.ask(
             arm,
             unit,
-            reserve(arm.price, sent_text(request), request.max_tokens) if arm.price else Decimal(0),
+            most,
             lambda: model.answer(request, plan.spec.run.timeout_s),
             purpose="load" if arm.concurrency else "generation",
             waiting=waiting,
@@ -132,5 +133,6 @@ class OnServers:
             return got if given_up or isinstance(got, SchemaRefused) else None
         intent, answer = got
         cost = arm.price.cost(answer.usage) if arm.price else None
+        self._calls.billed(unit, most, cost)
         waiting.entries.append(Outcome(intent, "answered", answer.usage, cost, answer.latency_s))
         return Replied(answer, cost)

@@ -1,9 +1,10 @@
 """What a run has: its attempts and results, its tunings and probes, and their sums."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Integer, Row, case, cast, delete, func, select, update
+from sqlalchemy import Float, Integer, Row, case, cast, delete, func, select, update
 
 from ftvp_core.store.base import Base
 from ftvp_core.store.ledger import Ranking
@@ -36,6 +37,14 @@ class Figures(Base):
         counted = select(*unit, func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).group_by(*unit)
         with self.engine.connect() as connection:
             return {(row[0], row[1], row[2], row[3]): row[4] for row in connection.execute(counted)}
+
+    def dearer(self, run_id: str) -> dict[int, Decimal]:
+        """By arm, how many times its reserve a call has cost; only of arms where one cost more."""
+        ratio = func.max(cast(attempts.c.cost_usd, Float) / cast(attempts.c.reserve_usd, Float))
+        above = (attempts.c.cost_usd > attempts.c.reserve_usd) & (attempts.c.reserve_usd > Decimal(0))
+        of_arms = select(attempts.c.arm, ratio).where(attempts.c.run_id == run_id, above).group_by(attempts.c.arm)
+        with self.engine.connect() as connection:
+            return {arm: Decimal(str(most)) for arm, most in connection.execute(of_arms)}
 
     def settle_lost_attempts(self, run_id: str) -> None:
         """Attempts that a killed process had under way: sent, outcome unknown; their reserve stays held.

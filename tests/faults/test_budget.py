@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault_server import fault_server
+from tests.fault_server import TOKENS_IN, fault_server
 from tests.faults.conftest import PRICE, Project, billed_usd, truth
 
 DEAR, CHEAP = {"input": 30.0, "output": 120.0}, {"input": 0.5, "output": 1.5}
@@ -33,6 +33,21 @@ def test_no_more_is_billed_than_the_limit_and_a_higher_one_finishes(project: Pro
     assert (status, report["state"]) == (0, "done")
     assert [one["accuracy"] for one in report["candidates"]] == [truth("dear", 100), truth("cheap", 100)]
     assert sum(one["attempts"] for one in report["candidates"]) == served.requests
+
+
+def test_a_server_that_bills_more_than_it_was_asked_for_is_reserved_as_much(project: Project) -> None:
+    with fault_server(latency_s=0.02) as served:
+        served.faults.tokens_out = 500  # of 8
+        project.write(served, n=100, models={"m": DEAR}, concurrency=8, max_cost_usd=1)
+        sampling = {"max_tokens": 8}
+        project.edit(
+            candidates=[{"name": "m", "model": "sim/m", "prompt": {"user": "{question}"}, "sampling": sampling}]
+        )
+        status, report, _ = project.run()
+        project.run("--resume", report["run_id"], "--max-cost", "1.1")  # room for one more
+    a_call = (TOKENS_IN * DEAR["input"] + 500 * DEAR["output"]) / 1e6
+    assert (status, report["state"]) == (2, "partial")
+    assert 1.1 - 3 * a_call < served.billed["m"] * a_call <= 1.1
 
 
 def test_a_limit_below_one_call_sends_nothing(project: Project) -> None:

@@ -42,7 +42,7 @@ def server() -> Iterator[str]:
         data = f"{folder}/data"
 
         def call(*command: str) -> None:
-            subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=90, **as_user)  # type: ignore[call-overload]
+            subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=150, **as_user)  # type: ignore[call-overload]
 
         call(f"{binaries}/initdb", "-D", data, "-U", "ftvp", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
         options = f"-c listen_addresses='' -k {folder} -c fsync=off"
