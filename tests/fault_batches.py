@@ -42,6 +42,7 @@ class BatchFaults:
     hold_create_s: float = 0.0  # created, and answered later
     no_listing: bool = False
     unauthorized: bool = False
+    failing_looks: int = 0  # so many are answered 503
     locked: str = ""  # the batch of this id may not be looked at: the key was taken away meanwhile
 
 
@@ -138,6 +139,9 @@ class Batches:
 
     async def get(self, request: web.Request) -> web.Response:
         self.asked += 1
+        if self.faults.failing_looks > 0:
+            self.faults.failing_looks -= 1
+            return web.json_response({"error": {"message": "under repair"}}, status=503)
         if request.match_info["id"] == self.faults.locked:
             return web.json_response({"error": {"message": "this key was taken away"}}, status=401)
         return web.json_response(self._told(request.match_info["id"]))

@@ -10,7 +10,7 @@ from ftvp_core.report import figures
 from ftvp_core.report.distilled import LICENCE, sentences
 from ftvp_core.report.load import Report
 from ftvp_core.store.store import Store
-from ftvp_core.types import Comparison, Distillation
+from ftvp_core.types import CandidateFigures, Comparison, Distillation
 from ui import state
 from ui.words import plain
 
@@ -125,7 +125,7 @@ def _side_by_side(one: Distillation, comparison: Comparison) -> None:
             "candidate": name,
             "accuracy": figures.accuracy(by_name[name]),
             "tokens a request": figures.count(one.tokens_a_request.get(name)),
-            "p50": figures.seconds(latency.p50 if (latency := by_name[name].latency_s) else None),
+            "p50": _p50(by_name[name]),
             "$ per 1,000": figures.dollars(by_name[name].cost_per_1k_usd),
             "to make it": figures.dollars(by_name[name].training_cost_usd) if name == one.student else "",
         }
@@ -137,6 +137,12 @@ def _side_by_side(one: Distillation, comparison: Comparison) -> None:
         hide_index=True,
         alt=f"{one.teacher} as the teacher beside {one.student}, before and after its training.",
     )
+
+
+def _p50(one: CandidateFigures) -> str:
+    if one.latency_s is None and one.batch:
+        return "not measured (batch)"
+    return figures.seconds(one.latency_s.p50 if one.latency_s else None)
 
 
 def downloads(store: Store, report: Report) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.chat import chat_body, completion, refused, server_words
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 #: What a batch may hold (OpenAI's Batch API guide, 2026-11): requests, and bytes of their file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
-#: Within which a batch is answered, and as it is asked for: the only one that there is.
-WINDOW_S, WINDOW = 86_400.0, "24h"
+#: Within which a batch is answered: the only one that there is; as it is asked for, and in seconds.
+WINDOW: Final = "24h"
+WINDOW_S = 86_400.0
 #: States that a batch doesn't leave.
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 #: What a batch fails by when more tokens wait than its account may have (90,000 for some): nothing of it was run.

@@ -151,7 +151,7 @@ def _gained(one: Distillation, comparison: Comparison) -> tuple[str, ...]:
 
 def _learned(one: Distillation) -> tuple[str, ...]:
     if one.rows is None or one.kept is None:
-        return ()
+        return (f"{one.student} hasn't learned from {one.teacher}: its training hasn't ended.",)
     why = ", ".join(f"{n:,} {REASONS.get(reason, reason)}" for reason, n in one.dropped.items())
     left = f"; left out: {why}" if why else ""
     unchecked = f"; {one.unchecked:,} had nothing to be checked against" if one.unchecked else ""

@@ -7,13 +7,14 @@ are "sent, outcome unknown".
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO
 
 from ftvp_core.errors import CallFailed, LeaseLost, RunStopped, StoreFailed
 from ftvp_core.errors import Outcome as Became
-from ftvp_core.models.openai_batches import OpenAIBatches, identity
+from ftvp_core.models.openai_batches import WINDOW_S, OpenAIBatches, identity
 from ftvp_core.runs.arms import Arm
 from ftvp_core.runs.batch_outcomes import Answers, Outcomes, missing
 from ftvp_core.runs.batch_requests import Requests
@@ -25,6 +26,8 @@ from ftvp_core.store.ledger import Unit
 
 #: How often a batch is looked at: at first, and when it takes long.
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 30.0
+#: In place of a batch's state, while its provider can't be asked for it.
+UNREACHABLE = "unreachable"
 #: How long a cancelled run waits for what its batches still bring. A resume fetches what comes later.
 CANCEL_WAIT_S = 20.0
 
@@ -251,6 +254,8 @@ class _Line:
             if failure.stops == "model":  # there is no such batch, or no such file
                 lost = CallFailed(f"its batch, or the file of its answers, is gone ({failure})", outcome="unknown")
                 await self._give_up(batch, lost)
+            elif failure.retry and time.time() < batch.planned_at + WINDOW_S:  # it is worked on, and paid for
+                self._keep(await asyncio.to_thread(self._run.store.change_batch, batch, state=UNREACHABLE))
             else:
                 await self._leave(batch, failure)
             return

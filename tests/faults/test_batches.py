@@ -1,5 +1,6 @@
 """Batches: half the price, no latency, every attempt accounted for, whatever the provider or a kill does to them."""
 
+import asyncio
 import json
 import signal
 import sqlite3
@@ -17,8 +18,9 @@ from ftvp_core.jobs.execute import execute
 from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import load_report
 from ftvp_core.report.write import to_json
-from ftvp_core.runs import batch_outcomes, batch_requests, in_batches
+from ftvp_core.runs import batch_outcomes, batch_requests, in_batches, patient
 from ftvp_core.runs.cached import keyed
+from ftvp_core.runs.on_servers import OnServers
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.runs.stored import new_run
 from ftvp_core.spec import load
@@ -145,6 +147,23 @@ def test_what_is_missed_is_asked_again_and_what_was_made_is_not(
     right(inside, one, served)
 
 
+def test_a_provider_that_is_down_for_a_while_is_asked_again_for_what_it_was_paid_for(
+    inside: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient, "TRIES", 2)
+    monkeypatch.setattr(in_batches, "LONGEST_LOOK_S", 0.5)
+    with fault_server() as served:
+        served.batches.faults.failing_looks = 6
+        write(inside, served)
+        with ThreadPoolExecutor() as thread:
+            running = thread.submit(run, inside)
+            until(lambda: served.batches.created)  # the store is there by now
+            until(lambda: column(inside, "SELECT state FROM batches") == ["unreachable"])
+            state, one, cause = running.result(120)
+    assert (state, served.batches.created) == ("done", 1), cause
+    right(inside, one, served)
+
+
 def test_a_queue_that_is_full_is_waited_for_or_asked_in_smaller_batches(inside: Project) -> None:
     with fault_server() as served:
         served.batches.faults.queue, served.batches.faults.takes_s = 15, 0.4
@@ -264,8 +283,8 @@ def test_a_limit_holds_and_what_has_no_room_waits_for_the_batch_before_it(inside
 
 def billed_usd(served: Served) -> float:
     """What the provider bills: the answers that it computed, at half the price in a batch."""
-    in_batches = sum(one["request_counts"]["completed"] for one in served.batches.by_id.values())
-    return (in_batches + 2 * (served.billed.total() - in_batches)) * HALF
+    in_batches: int = sum(one["request_counts"]["completed"] for one in served.batches.by_id.values())
+    return HALF * (in_batches + 2 * (served.billed.total() - in_batches))
 
 
 def test_two_models_wait_for_each_others_reserve(inside: Project) -> None:
@@ -282,11 +301,23 @@ def test_two_models_wait_for_each_others_reserve(inside: Project) -> None:
     assert spent == pytest.approx(2 * N * HALF) and spent <= N * RESERVE
 
 
-def test_single_calls_and_batches_wait_for_each_others_reserve(inside: Project) -> None:
-    """The limit holds a batch of twenty, or the eight calls in flight and one of four, whoever comes first."""
-    with fault_server() as served:
+@pytest.mark.parametrize("first", ["batch", "calls"])
+def test_single_calls_and_batches_wait_for_each_others_reserve(
+    inside: Project, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """The limit holds a batch of sixteen, or the eight calls in flight: who comes second finds no room."""
+    part, name = (OnServers, "_answer_all") if first == "batch" else (batch_requests.Requests, "fill")
+    begin = getattr(part, name)
+
+    async def later(*given: Any) -> Any:
+        while not (served.batches.created or served.in_flight == 8):
+            await asyncio.sleep(0.01)
+        return await begin(*given)
+
+    monkeypatch.setattr(part, name, later)
+    with fault_server(latency_s=0.2) as served:
         served.batches.faults.takes_s = 0.4
-        write(inside, served, models=("a", "b"), max_cost_usd=round(20 * RESERVE, 9))
+        write(inside, served, models=("a", "b"), max_cost_usd=round(16 * RESERVE, 9))
         keys = json.loads(inside.file.read_text())
         keys["providers"]["alone"] = {"base_url": served.url}
         keys["candidates"][1]["model"] = "alone/b"
@@ -296,7 +327,7 @@ def test_single_calls_and_batches_wait_for_each_others_reserve(inside: Project) 
         report = load_report(open_store(), newest())
     assert state == "done", cause
     assert [one.accuracy for one in report.comparison.candidates] == [truth("a", N), truth("b", N)]
-    assert served.requests == 2 * N and spent == pytest.approx(3 * N * HALF) and spent <= 20 * RESERVE
+    assert served.requests == 2 * N and spent == pytest.approx(3 * N * HALF) and spent <= 16 * RESERVE
     assert open_store().run(newest()).reserved_usd == 0
 
 

@@ -218,7 +218,8 @@ def test_too_few_answers_are_refused_and_the_run_goes_on_without_the_student(
 ) -> None:
     status, report = run(server.url, student(examples=12), teacher(), graders=[{"regex": "never"}])
     assert (status, report["state"]) == (2, "partial")
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert "student hasn't learned from teacher: its training hasn't ended." in out
     assert "candidate student.tune: found 0 answers of teacher to learn from, expected 10" in said
     assert "keep: graders dropped 12 of 12 (12 wrong)" in said
     assert [one["n_scored"] for one in report["candidates"]] == [0, 12]
