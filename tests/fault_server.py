@@ -72,6 +72,8 @@ class Faults:
     repaired_share: float = 1.0
     #: What each answer is billed, whatever `max_tokens` asked for.
     tokens_out: int = TOKENS_OUT
+    #: Re-ranking is billed by searches, as Cohere does, and the tokens that were read aren't said.
+    search_units: bool = False
 
 
 class Served:
@@ -190,6 +192,9 @@ class Served:
         self.search_tokens += tokens
         results = [{"index": at, "relevance_score": 1 / len(text)} for at, text in enumerate(body["documents"])]
         results.sort(key=lambda one: -one["relevance_score"])
+        if self.faults.search_units:
+            billed = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
+            return web.json_response({"results": results, "meta": billed})
         return web.json_response({"results": results, "usage": {"total_tokens": tokens}})
 
     def _refusal(self, model: str, answered: int, texts: list[str]) -> web.Response | None:

@@ -184,7 +184,8 @@ def _retrieval(keys: Keys) -> tuple[Keys, Keys]:
             "Re-ranked by",
             placeholder="nobody",
             help="provider/model with /v1/rerank, or local/FOLDER of a cross-encoder: it reads four times as many "
-            "passages as the prompt holds and puts them in order",
+            "passages as the prompt holds and puts them in order. Where a server bills by searches, as Cohere does, and "
+            "doesn't say what it read, the cost is shown as unknown",
         ),
     }
     named = {key: name.strip() for key, name in named.items() if name.strip()}

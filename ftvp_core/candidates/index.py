@@ -1,8 +1,8 @@
 """Texts found again by meaning. Their vectors are kept in Chroma, embedded here or on a server.
 
 A collection belongs to one embedder and is named by it; in it a text's id is its content's hash. So a text is
-embedded once, whatever file, version or run brings it; a changed one is added beside it; and what a killed process
-left out is added at the next open. Every open counts what it got: it is all of the texts or an error, never fewer.
+embedded once, whatever file, version or run brings it; a changed one is added beside it, and the old one is forgotten
+where no run needs it; and what a killed process left out is added at the next open. Every open counts what it got: it is all of the texts or an error, never fewer.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ftvp_core.candidates.chroma import chroma, collection_of, id_of, stored
+from ftvp_core.candidates.chroma import STORE_BATCH, chroma, collection_of, id_of, stored
 from ftvp_core.candidates.embedders import Embedder, Partly, Vectors, open_embedder
 from ftvp_core.candidates.lexical import LexicalIndex
 from ftvp_core.candidates.ranking import HybridIndex, Index, best
@@ -20,6 +20,9 @@ from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.spec import RetrievalSpec, is_remote
 
 Progress = Callable[[int, int], None]
+
+#: The kind of a collection that holds what is searched; others hold what was asked.
+TEXTS = "texts"
 
 #: Texts of a query's batch whose similarities are held at once: 100 MB of them at 100,000 passages.
 QUERY_BATCH = 256
@@ -104,9 +107,21 @@ def dense_index(
     return DenseIndex(texts, vectors, questions or embedder)
 
 
+def forget(texts: Sequence[str], folder: Path) -> None:
+    """Remove these texts and their vectors, whoever embedded them. Raises UserError, RunStopped."""
+    ids = [id_of(text) for text in texts]
+    with chroma(folder) as client:
+        for collection in client.list_collections():
+            if collection.name.startswith(f"{TEXTS}-"):
+                for start in range(0, len(ids), STORE_BATCH):
+                    there = collection.get(ids=ids[start : start + STORE_BATCH], include=[])["ids"]
+                    if there:
+                        collection.delete(ids=there)
+
+
 def _completed(client: Any, texts: Sequence[str], embedder: Embedder, progress: Progress) -> Vectors:
     """The texts' vectors in their order, after what was missing has been added. Raises CallFailed, RunStopped."""
-    collection = collection_of(client, "texts", embedder.identity)
+    collection = collection_of(client, TEXTS, embedder.identity)
     places: dict[str, list[int]] = {}
     for at, text in enumerate(texts):
         places.setdefault(id_of(text), []).append(at)

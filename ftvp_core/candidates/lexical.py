@@ -10,7 +10,8 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,29 +83,21 @@ class LexicalIndex:
     def _weighted(self, texts: Sequence[str]) -> Any:
         """Every text's weight for every token that it has, token by token (a CSC matrix).
 
-        Counted block by block: of 100,000 passages of 256 tokens some 60 million tokens would stand side by side.
+        Counted block by block, and what was counted waits on the disk: of 100,000 passages of 256 tokens some 60 million
+        tokens would stand side by side, and the counts beside their own copy in another order.
         """
-        from scipy.sparse import csr_array, vstack
-
-        blocks, lengths = [], np.zeros(len(texts), dtype=np.float32)
-        for start in range(0, len(texts), BLOCK):
-            ids = [
-                array("i", [self._numbers.setdefault(token, len(self._numbers)) for token in tokens(text)])
-                for text in texts[start : start + BLOCK]
-            ]
-            sizes = np.array([len(one) for one in ids], dtype=np.int32)
-            lengths[start : start + BLOCK] = sizes
-            flat = np.concatenate([np.frombuffer(one, dtype=np.int32) for one in ids])
-            starts = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(sizes, dtype=np.int32)])
-            counts = csr_array((np.ones(len(flat), dtype=np.float32), flat, starts), (len(ids), len(self._numbers)))
-            counts.sum_duplicates()
-            blocks.append(counts)
-        for block in blocks:  # an earlier one knows fewer tokens
-            block.resize(block.shape[0], len(self._numbers))
-        matrix = vstack(blocks, format="csr")
-        blocks.clear()
-        matrix = matrix.tocsc()
-        frequency = np.diff(matrix.indptr)
+        lengths = np.zeros(len(texts), dtype=np.float32)
+        frequency = np.zeros(0, dtype=np.int64)
+        with TemporaryFile() as counted:
+            for start in range(0, len(texts), BLOCK):
+                block = self._counted(texts[start : start + BLOCK], lengths[start : start + BLOCK])
+                more = np.bincount(block.indices, minlength=len(self._numbers))
+                more[: len(frequency)] += frequency
+                frequency = more
+                for part in (block.data, block.indices, block.indptr):
+                    np.save(counted, part)
+            counted.seek(0)
+            matrix = _by_token(counted, self._n, frequency)
         rarity = np.log1p((self._n - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
         norm = K1 * (1 - B + B * lengths / max(1.0, float(lengths.mean())))
         for start in range(0, matrix.nnz, STEP):
@@ -113,3 +106,36 @@ class LexicalIndex:
         for number, weight in enumerate(rarity):
             matrix.data[matrix.indptr[number] : matrix.indptr[number + 1]] *= weight
         return matrix
+
+    def _counted(self, texts: Sequence[str], lengths: NDArray[np.float32]) -> Any:
+        """How often each text has each token known by now (a CSR matrix); fills in how many each has."""
+        from scipy.sparse import csr_array
+
+        ids = [
+            array("i", [self._numbers.setdefault(token, len(self._numbers)) for token in tokens(text)])
+            for text in texts
+        ]
+        sizes = np.array([len(one) for one in ids], dtype=np.int32)
+        lengths[:] = sizes
+        flat = np.concatenate([np.frombuffer(one, dtype=np.int32) for one in ids])
+        starts = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(sizes, dtype=np.int32)])
+        counts = csr_array((np.ones(len(flat), dtype=np.float32), flat, starts), (len(ids), len(self._numbers)))
+        counts.sum_duplicates()
+        return counts
+
+
+def _by_token(counted: IO[bytes], n: int, frequency: NDArray[np.int64]) -> Any:
+    """The blocks of counts one below the other, token by token, read one at a time."""
+    from scipy.sparse import csc_array, csr_array
+
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(frequency)])
+    free = starts[:-1].copy()
+    places, counts = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.float32)
+    for start in range(0, n, BLOCK):
+        parts = np.load(counted), np.load(counted), np.load(counted)
+        block = csr_array(parts, (min(BLOCK, n - start), len(frequency))).tocsc()
+        sizes = np.diff(block.indptr)
+        into = np.repeat(free - block.indptr[:-1], sizes) + np.arange(block.nnz)
+        places[into], counts[into] = block.indices + start, block.data
+        free += sizes
+    return csc_array((counts, places, starts), (n, len(frequency)))

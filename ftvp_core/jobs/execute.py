@@ -14,6 +14,7 @@ from ftvp_core.candidates.remote import RemoteOf
 from ftvp_core.candidates.reranking import Reranked, open_cross_encoder
 from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed, UserError
 from ftvp_core.jobs.labelling import Labelling, Untaught, teachers_first
+from ftvp_core.jobs.outdated import remove_outdated
 from ftvp_core.jobs.watch import Progress, Watch
 from ftvp_core.models import LocalModel
 from ftvp_core.models.recorded import read_recorded
@@ -56,6 +57,8 @@ def execute(
         store.finish(run_id, ended.state, ended.cause, ended.lag_s)
     except StoreFailed as error:
         raise RunStopped(f"run {run_id}: {error}; what finished is kept: make room, then go on with it") from None
+    with suppress(RunStopped, UserError):  # the run has ended; what isn't removed now is removed by a later one
+        remove_outdated(store, run_id)
     return ended
 
 

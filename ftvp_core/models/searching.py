@@ -77,7 +77,11 @@ def _are_numbers(row: Any) -> bool:
 
 
 def _usage(said: Any) -> Usage:
-    """OpenAI and vLLM say `prompt_tokens`, Jina `total_tokens`; Cohere counts searches, which no price here knows."""
+    """OpenAI and vLLM say `prompt_tokens`, Jina `total_tokens`.
+
+    Cohere counts searches, each of up to 100 passages, and says no tokens: what it costs is unknown, as of any answer
+    without usage, and what was reserved for it stays held.
+    """
     usage = said.get("usage")
     if not isinstance(usage, dict):
         return NO_USAGE

@@ -19,7 +19,7 @@ from ftvp_core.candidates import index as indexes
 from ftvp_core.candidates.chroma import SERVER, stored
 from ftvp_core.candidates.chroma import chroma as opened_chroma
 from ftvp_core.candidates.embedders import Offline, Vectors
-from ftvp_core.candidates.index import dense_index
+from ftvp_core.candidates.index import dense_index, forget
 from ftvp_core.errors import RunStopped, UserError
 
 CHROMA = Path(sys.executable).parent / "chroma"
@@ -114,6 +114,16 @@ def test_repeated_texts_are_one_vector_and_keep_their_places(chroma: Path) -> No
     index, embedded = opened([one, two, one, two], chroma)
     assert embedded == [one, two]
     assert index.query(["anything"], 4)[0] in ([0, 2, 1, 3], [1, 3, 0, 2])
+
+
+def test_forgotten_texts_are_gone_and_the_others_are_not_embedded_again(chroma: Path) -> None:
+    texts = texts_of(chroma, 40)
+    opened(texts, chroma)
+    forget([*texts[30:], "never there"], chroma)
+    assert stored_n(chroma, texts) == 30
+    index, embedded = opened(texts[:31], chroma)
+    assert embedded == [texts[30]]
+    assert [positions[0] for positions in index.query(texts[:31], 1)] == list(range(31))
 
 
 KILLED = """

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ftvp_core.__main__ import main
+from ftvp_core.candidates.chroma import chroma
 from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import Report, load_report
 from ftvp_core.store.opening import open_store
@@ -113,6 +114,44 @@ def test_a_changed_file_pays_for_its_own_passages_and_a_deleted_one_is_not_found
     store = open_store()
     sent = {id_ for row in store.results(store.runs()[0].id) for id_ in row.passages}
     assert "refund-1.txt" in sent and "refund-2.txt" not in sent and len(sent) == 79
+
+
+def indexed(folder: Path) -> set[str]:
+    """The texts in Chroma."""
+    with chroma(folder / "home" / "chroma") as client:
+        found = [one.get(include=["documents"])["documents"] for one in client.list_collections() if one.name.startswith("texts")]  # fmt: skip
+    return {text for documents in found for text in documents}
+
+
+def test_what_a_changed_knowledge_lost_is_removed_unless_a_run_may_still_need_it(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag()])
+    (folder / "others").mkdir()
+    shared = (folder / "docs" / "refund-3.txt").read_text()
+    (folder / "others" / "same.txt").write_text(shared)
+    (folder / "others" / "own.txt").write_text("of the others alone")
+    others = folder / "others.yaml"
+    others.write_text(json.dumps(json.loads(file.read_text()) | {"name": "others", "knowledge": {"path": "others"}}))
+    assert main(["run", str(others)]) == main(["run", str(file)]) == 0
+    before = indexed(folder)
+    assert len(before) == 81
+    old = {at: (folder / "docs" / f"refund-{at}.txt").read_text().strip() for at in range(8)}
+    (folder / "docs" / "refund-1.txt").write_text("Refunds have changed.")
+    for at in (2, 3):
+        (folder / "docs" / f"refund-{at}.txt").unlink()
+    assert main(["run", str(file), "--max-cost", "0.0000001"]) == 2
+    unfinished = open_store().runs()[0].id
+    assert indexed(folder) == before - {old[1], old[2]}, "what other files still say is kept"
+    (folder / "docs" / "refund-4.txt").unlink()
+    (folder / "docs" / "refund-1.txt").write_text("Refunds have changed again.")
+    assert main(["run", str(file)]) == 0
+    assert old[4] in indexed(folder), "a run that isn't done may go on"
+    server.embedded.clear()
+    assert main(["run", "--resume", unfinished, "--max-cost", "5"]) == 0
+    assert server.embedded == [["Refunds have changed."]]
+    assert indexed(folder) == before - {old[1], old[2], old[4]} | {"Refunds have changed again."}
+    server.embedded.clear()
+    assert main(["run", str(file)]) == main(["run", str(others)]) == 0
+    assert server.embedded == []
 
 
 def test_faults_are_tried_again_and_what_is_billed_adds_up(folder: Path) -> None:
@@ -220,6 +259,19 @@ def test_a_server_reranks_four_times_as_many_as_are_sent(folder: Path, server: S
     for row in store.results(store.runs()[0].id):
         topic = TOPICS[row.example % len(TOPICS)]
         assert row.passages == [f"{topic}-0.txt", f"{topic}-1.txt"]
+
+
+def test_a_reranking_billed_by_searches_is_of_unknown_cost_and_never_free(folder: Path, server: Served) -> None:
+    server.faults.search_units = True
+    file = write(folder, server, [rag(rerank="one/rank", top_k=2, mode="lexical")])
+    for paid in (12, 0):  # and again with the kept scores: nothing is sent, and what a request costs is still unknown
+        assert main(["run", str(file)]) == 0
+        (figures,) = newest().comparison.candidates
+        assert (figures.n_scored, figures.other_attempts, figures.attempts_cost_unknown) == (12, paid, paid)
+        assert figures.cost_usd == (asking(12) if paid else 0) and figures.cost_per_1k_usd is None
+    first = open_store().runs()[1]
+    longest = 8 * max(len(text) for _, texts in server.reranked for text in texts)
+    assert 0 < first.reserved_usd <= 12 * (longest + 8 * 9 + 99) * RERANK / 1_000_000, "held against the limit"
 
 
 def test_a_reranking_is_paid_for_once_whoever_asks_again(folder: Path, server: Served) -> None:
