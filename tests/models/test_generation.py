@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ftvp_core.models.local import DEMO, Local, answering, generation, open_model
-from ftvp_core.models.local.cache import shareable_columns
+from ftvp_core.models.local import DEMO, Local, answering, generation, known_warnings, open_model
 from ftvp_core.models.local.prefixes import common, deeper
+from ftvp_core.models.local.sharing import shareable_columns
 from ftvp_core.types import Answer, Example, Message, Request
 from tests.one_at_a_time import gap_where_apart, generated
 from tests.tiny_model import ARCHITECTURES, make_adapter, make_model
@@ -49,10 +49,8 @@ def assert_as_one_at_a_time(arm: Local, asked: Sequence[Request], found: Sequenc
     assert apart <= len(asked) // 4  # else the test shows nothing
 
 
-#: What can't share a prefix, or can't beyond its window: transformers' `generate` answers there.
-WAYS = dict.fromkeys(ARCHITECTURES, {"generate"})
-WAYS |= dict.fromkeys(("mistral", "gemma2", "gemma3_text", "gpt_neo"), {"generate", "generate_plainly"})
-WAYS |= dict.fromkeys(("bloom", "mamba", "lfm2"), {"generate_plainly"})
+#: What can't share a prefix beyond its window, or at all: transformers' `generate` answers there.
+PARTLY, PLAINLY = ("mistral", "gemma2", "gemma3_text", "gpt_neo"), ("bloom", "mamba", "lfm2")
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
@@ -75,7 +73,7 @@ def test_answers_are_those_of_one_row_at_a_time(tmp_path: Path, kind: str, monke
     found = [*arm.answer_batch(MIXED), *arm.answer_batch(MIXED[:1]), *arm.answer_batch(MIXED[4:7])]
     assert_as_one_at_a_time(arm, [*MIXED, MIXED[0], *MIXED[4:7]], found, whole)
     assert len({answer.output for answer in found if isinstance(answer, Answer)}) > 8
-    assert set(ways) == WAYS[kind]
+    assert ("generate" in ways, "generate_plainly" in ways) == (kind not in PLAINLY, kind in (*PARTLY, *PLAINLY))
 
 
 def test_the_demo_model_answers_as_one_row_at_a_time() -> None:
@@ -151,6 +149,27 @@ def test_adapters_answer_in_one_batch_as_alone(tmp_path: Path, monkeypatch: pyte
     assert len({one.output for one in found}) > 9  # type: ignore[union-attr]
     # PEFT takes no DoRA beside others.
     assert [rows for rows, tokens in passes if tokens > 1 and rows > 1] == [9, 3]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "falcon", "gemma3_text", "lfm2"])
+def test_an_adapter_of_any_architecture_answers_as_its_merged_weights(tmp_path: Path, kind: str) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    folder = make_model(tmp_path / "model", kind=kind)
+    adapter = make_adapter(folder, tmp_path / "adapter", 1)
+    loaded: dict[str, object] = {}
+    arms = open_model(str(folder), None, loaded), open_model(str(folder), adapter, loaded)
+    asked = [request(f"item {n}", max_tokens=4 + n) for n in range(4)]
+    found = arms[0].group.answer([(arm, one) for one in asked for arm in arms])
+    whole = [AutoModelForCausalLM.from_pretrained(folder).eval() for _ in arms]
+    with known_warnings():
+        whole[1] = PeftModel.from_pretrained(whole[1], str(adapter)).merge_and_unload().eval()
+    for at, arm in enumerate(arms):
+        whole[at].generation_config = arm.group.base.model.generation_config
+        assert_as_one_at_a_time(arm, asked, found[at::2], whole[at])
+    base, adapted = ([one.output for one in found[at::2] if isinstance(one, Answer)] for at in (0, 1))
+    assert base != adapted
 
 
 def test_a_drawn_answer_is_the_same_with_a_prefix_and_beside_other_settings(tmp_path: Path) -> None:

@@ -49,7 +49,10 @@ def cut(folder: Path) -> None:
 
 def one_shard_of_two(folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "model-00001-of-00002.safetensors")
-    shards = {"lm_head.weight": "model-00002-of-00002.safetensors", "model.norm.weight": "model-00001-of-00002.safetensors"}
+    shards = {
+        "lm_head.weight": "model-00002-of-00002.safetensors",
+        "model.norm.weight": "model-00001-of-00002.safetensors",
+    }
     index = {"metadata": {"total_size": 1}, "weight_map": shards}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 

@@ -73,12 +73,16 @@ def test_shots_are_turns_in_every_template() -> None:
 def test_what_is_trained_goes_on_where_the_prompt_ends(template: str | None) -> None:
     made = tokenizer(template, bos=True)
     prompt, answer = prompt_ids(made, SHOTS), answer_ids(made, SHOTS, "환불 5", {END})
-    assert made.decode([*prompt, *answer]).endswith("hi<|end|><|assistant|>환불 5<|end|>" if template else ": 환불 5<|end|>")
+    assert made.decode([*prompt, *answer]).endswith(
+        "hi<|end|><|assistant|>환불 5<|end|>" if template else ": 환불 5<|end|>"
+    )
     assert answer.count(END) == 1
 
 
 def test_a_system_prompt_that_a_template_refuses_is_not_moved_silently() -> None:
-    with pytest.raises(BadPrompt, match=r"System role not supported\); if it knows no system prompt, begin `user` with it"):
+    with pytest.raises(
+        BadPrompt, match=r"System role not supported\); if it knows no system prompt, begin `user` with it"
+    ):
         prompt_ids(tokenizer(GEMMA), SYSTEM)
     with pytest.raises(BadPrompt, match=r"must alternate .*\.\.\.\)$"):
         prompt_ids(tokenizer(GEMMA), USER + USER)

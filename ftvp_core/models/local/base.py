@@ -11,9 +11,9 @@ from typing import Any
 
 from ftvp_core.errors import UserError
 from ftvp_core.models.constrained import Grammars, Processor
-from ftvp_core.models.local.cache import shareable_columns
 from ftvp_core.models.local.folders import check_adapter
 from ftvp_core.models.local.loading import first_line, load_model, load_tokenizer
+from ftvp_core.models.local.sharing import shareable_columns
 
 
 class Base:
@@ -65,7 +65,7 @@ class Base:
 
     @cached_property
     def shareable_columns(self) -> float:
-        """See `cache.shareable_columns`."""
+        """See `sharing.shareable_columns`."""
         with self.as_arm(None):
             return shareable_columns(self.model)
 

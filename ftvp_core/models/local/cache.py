@@ -4,7 +4,6 @@ A row's columns in a batch are its prefix, padded on the left to the batch's lon
 padded on the left again; then what it generates. Columns of padding are masked, and positions count real tokens.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -53,9 +52,11 @@ def new_cache(layers: int, prefixes: Sequence[Prefix | None], more: int) -> Any:
     for at in range(layers):
         layer = _layer()(more)
         if large:
-            layer.go_on(*spread[at], len(prefixes), longest)
+            layer.begin(*(Growing(memory, len(prefixes), longest) for memory in spread[at]))
         elif rows:
-            layer.fill([(*prefix.layers[at], some) for prefix, some in rows.values()], len(prefixes), longest)
+            keys = [(prefix.layers[at][0], some) for prefix, some in rows.values()]
+            values = [(prefix.layers[at][1], some) for prefix, some in rows.values()]
+            layer.begin(*(Growing.filled(parts, len(prefixes), longest, more) for parts in (keys, values)))
         made.append(layer)
     return Cache(layers=made)
 
@@ -64,7 +65,7 @@ def give_back(cache: Any, prefixes: Sequence[Prefix | None]) -> None:
     """Leave an answered batch's memory to the next one."""
     first = prefixes[0]
     if first is not None and len(prefixes) > 1 and all(prefix is first for prefix in prefixes):
-        first.spread[:] = [layer.whole for layer in cache.layers]
+        first.spread[:] = [tuple(part.memory for part in layer.parts) for layer in cache.layers]
 
 
 def prefix_of(cache: Any, ids: list[int]) -> Prefix:
@@ -83,140 +84,84 @@ def select(cache: Any, order: Sequence[int]) -> None:
         layer.select(to, from_, len(order))
 
 
+class Growing:
+    """A layer's keys, or its values, in memory that has room for more columns.
+
+    transformers' own copies all of them for every token.
+    """
+
+    def __init__(self, memory: Any, rows: int, columns: int) -> None:
+        """`memory`: [rows, heads, columns, size], of which the first rows and columns are in use."""
+        self.memory, self._rows = memory, memory[:rows]
+        self._columns = columns
+
+    @classmethod
+    def filled(cls, parts: Sequence[tuple[Any, list[int]]], rows: int, columns: int, more: int) -> "Growing":
+        """These keys, each in the rows named, at the right of the first columns."""
+        memory = _room(parts[0][0], rows, columns + more)
+        for part, at in parts:
+            first = columns - part.shape[-2]
+            memory[at, :, :first] = 0  # masked, but zero times what memory may hold is no number
+            memory[at, :, first:columns] = part
+        missing = sorted(set(range(rows)) - {at for _, some in parts for at in some})
+        if missing:
+            memory[missing, :, :columns] = 0
+        return cls(memory, rows, columns)
+
+    @property
+    def shown(self) -> Any:
+        """What is in use."""
+        return self._rows[:, :, : self._columns]
+
+    def append(self, new: Any) -> None:
+        before, after = self._columns, self._columns + new.shape[-2]
+        if after > self._rows.shape[-2]:
+            grown = _room(new, len(new), after + GROWTH)
+            grown[:, :, :before] = self.shown
+            self.memory = self._rows = grown
+        self._rows[:, :, before:after] = new
+        self._columns = after
+
+    def select(self, to: Any, from_: Any, rows: int) -> None:
+        """See `select`; `to` and `from_` are indices of equal length."""
+        if len(to):
+            self._rows[to] = self._rows[from_]
+        self._rows = self._rows[:rows]
+
+
+def _room(like: Any, rows: int, columns: int) -> Any:
+    return like.new_empty((rows, like.shape[1], columns, like.shape[-1]))
+
+
 @cache
 def _layer() -> Any:
     """The class of a batch's layer, made where transformers is needed."""
     from transformers.cache_utils import DynamicLayer
 
     class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-        """A DynamicLayer that grows in its own memory: transformers' copies the whole cache for every token."""
+        """A DynamicLayer in memory that grows. `more`: columns that it begins with room for."""
 
         def __init__(self, more: int) -> None:
             super().__init__()
             self._more = more
 
-        def fill(self, parts: Sequence[tuple[Any, Any, list[int]]], rows: int, columns: int) -> None:
-            """Begin with these keys and values, each for the rows named, at the right of the first columns."""
-            keys, values, _ = parts[0]
-            self.lazy_initialization(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
-            self._keys, self._values = self._room(keys, rows, columns), self._room(values, rows, columns)
-            for keys, values, at in parts:
-                first = columns - keys.shape[-2]
-                for whole, part in ((self._keys, keys), (self._values, values)):
-                    whole[at, :, :first] = 0  # masked, but zero times what memory may hold is no number
-                    whole[at, :, first:columns] = part
-            missing = sorted(set(range(rows)) - {at for *_, some in parts for at in some})
-            if missing:
-                self._keys[missing, :, :columns] = self._values[missing, :, :columns] = 0
-            self.whole = self._keys, self._values
-            self._show(columns)
-
-        def go_on(self, keys: Any, values: Any, rows: int, columns: int) -> None:
-            """Begin in the memory of a batch whose first columns were the same for each row."""
-            self.lazy_initialization(keys, values)
-            self.whole = keys, values
-            self._keys, self._values = keys[:rows], values[:rows]
-            self._show(columns)
+        def begin(self, keys: Growing, values: Growing) -> None:
+            self.lazy_initialization(keys.shown, values.shown)
+            self.parts = keys, values
+            self.keys, self.values = keys.shown, values.shown
 
         def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+            new = key_states, value_states
             if not self.is_initialized:
-                self.lazy_initialization(key_states, value_states)
-                self._keys, self._values = (self._room(new, len(new), 0) for new in (key_states, value_states))
-                self.whole = self._keys, self._values
-            before = self.get_seq_length()
-            after = before + key_states.shape[-2]
-            if after > self._keys.shape[-2]:
-                self._more = after - before + GROWTH
-                for name, old in (("_keys", self._keys), ("_values", self._values)):
-                    grown = self._room(old, len(old), before)
-                    grown[:, :, :before] = old[:, :, :before]
-                    setattr(self, name, grown)
-                self.whole = self._keys, self._values
-            self._keys[:, :, before:after] = key_states
-            self._values[:, :, before:after] = value_states
-            self._show(after)
+                self.begin(*(Growing(_room(one, len(one), self._more), len(one), 0) for one in new))
+            for part, one in zip(self.parts, new, strict=True):
+                part.append(one)
+            self.keys, self.values = (part.shown for part in self.parts)
             return self.keys, self.values
 
         def select(self, to: Any, from_: Any, rows: int) -> None:
-            if len(to):
-                for whole in (self._keys, self._values):
-                    whole[to] = whole[from_]
-            columns = self.get_seq_length()
-            self._keys, self._values = self._keys[:rows], self._values[:rows]
-            self._show(columns)
-
-        def _room(self, like: Any, rows: int, columns: int) -> Any:
-            return like.new_empty((rows, like.shape[1], columns + self._more, like.shape[-1]))
-
-        def _show(self, columns: int) -> None:
-            self.keys, self.values = self._keys[:, :, :columns], self._values[:, :, :columns]
+            for part in self.parts:
+                part.select(to, from_, rows)
+            self.keys, self.values = (part.shown for part in self.parts)
 
     return GrowingLayer
-
-
-# Which models can
-
-
-def shareable_columns(model: Any) -> float:
-    """How many columns a batch may have whose cache is put together from prefixes: 0 where it can't be.
-
-    The model must keep every token's keys and values (no state that is folded up as in a state-space model), take
-    positions, and not scale them by the batch's longest row; a sliding window is no matter while it isn't full.
-    That it then answers alike is tried, on a few tokens.
-    """
-    import inspect
-
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-    takes = inspect.signature(model.forward).parameters
-    if not {"past_key_values", "position_ids", "logits_to_keep"} <= takes.keys() or _scales_by_length(model):
-        return 0
-    layers = DynamicCache(config=model.config).layers
-    if not layers or not all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
-        return 0
-    windows = [layer.sliding_window for layer in layers if type(layer) is DynamicSlidingWindowLayer]
-    if "local" in getattr(model.config, "attention_layers", ()):  # GPT-Neo's own window, of which its cache is not told
-        windows.append(model.config.window_size)
-    try:
-        alike = _answers_alike(model, len(layers))
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-        return 0  # its own way with a cache: transformers' `generate` knows it
-    return min(windows, default=math.inf) if alike else 0
-
-
-def _scales_by_length(model: Any) -> bool:
-    """Rotary positions whose frequencies change with the longest row so far: a prefix alone has others."""
-    kinds = [str(getattr(module, "rope_type", "")) for module in model.modules()]
-    return any(kind in said for said in kinds for kind in ("dynamic", "longrope"))
-
-
-def _answers_alike(model: Any, layers: int) -> bool:
-    """Whether logits after a prefix, padding and a moved row are those of the whole text in one pass."""
-    import torch
-
-    ids = (torch.arange(9) * 7 + 3) % model.config.get_text_config().vocab_size
-    ids = ids.to(model.device)
-
-    def after(cache: Any, tokens: Any, real: Any) -> Any:
-        positions = (real.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-        return model(
-            input_ids=tokens, attention_mask=real, position_ids=positions, past_key_values=cache, use_cache=True
-        ).logits
-
-    with torch.inference_mode():
-        whole = model(input_ids=ids[None], use_cache=False).logits[0]
-        first = new_cache(layers, [None], 4)
-        after(first, ids[None, :4], torch.ones(1, 4, dtype=torch.long, device=model.device))
-        prefix = prefix_of(first, ids[:4].tolist())
-        batch = new_cache(layers, [prefix, prefix.cut(2)], 6)
-        real = torch.tensor([[1] * 9, [0] * 2 + [1] * 2 + [0] * 2 + [1] * 3], device=model.device)
-        rests = torch.stack([ids[4:], torch.cat([ids[:2], ids[2:5]])])
-        found = after(batch, rests, real)[:, -1]
-        select(batch, [1])
-        one = torch.ones(1, 1, dtype=torch.long, device=model.device)
-        last = after(batch, ids[None, 5:6], torch.cat([real[1:], one], dim=1))[:, -1]
-    pairs = [(found[0], whole[8]), (found[1], whole[4]), (last[0], whole[5])]
-    # A wrong position or column moves logits by tens of percent; half precision by less than this.
-    allowed = 1e-3 if whole.dtype == torch.float32 else 0.1
-    return all(bool((a - b).norm() <= allowed * b.norm()) for a, b in pairs)

@@ -12,7 +12,7 @@ VALUES_A_TOKEN = 16
 
 def row_bytes(model: Any, prompt: int, columns: int) -> int:
     """What a batch takes for each row, of `columns` in the cache and `prompt` tokens in its widest pass."""
-    work = VALUES_A_TOKEN * _config(model).hidden_size * model.dtype.itemsize
+    work: int = VALUES_A_TOKEN * _config(model).hidden_size * model.dtype.itemsize
     return columns * token_bytes(model) + prompt * work
 
 
@@ -39,9 +39,9 @@ def free_bytes(device: Any) -> int:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + kept)
-    free = psutil.virtual_memory().available
+    free: int = psutil.virtual_memory().available
     try:  # a container's own limit
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
     except (OSError, ValueError):
-        return int(free)
-    return min(int(free), max(0, limit - psutil.Process().memory_info().rss))
+        return free
+    return min(free, max(0, limit - psutil.Process().memory_info().rss))

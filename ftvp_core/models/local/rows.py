@@ -78,9 +78,10 @@ def _processors(base: Base, request: Request, ids: Sequence[int]) -> list[Proces
 
 
 def _draw(request: Request, ids: Sequence[int]) -> Processor:
-    """Makes the likeliest token a draw at the request's temperature and top_p: Gumbel noise on the logits.
+    """Makes the likeliest token a draw at the request's temperature and top_p, by inverting their distribution.
 
-    The row has its own generator, from its seed and its prompt, so that it draws alike in any batch.
+    The row has its own generator, from its seed and its prompt, so that it draws alike in any batch. It draws one
+    number a token: noise on each of a vocabulary's logits would take longer than most models' step.
     """
     import torch
     from transformers import TopPLogitsWarper
@@ -96,8 +97,10 @@ def _draw(request: Request, ids: Sequence[int]) -> Processor:
         logits = logits / request.temperature
         if top_p is not None:
             logits = top_p(None, logits[None])[0]
-        chance = torch.empty(len(logits)).exponential_(generator=generator)
-        return logits - chance.log().to(logits.device)
+        reached = logits.double().softmax(dim=-1).cumsum(dim=-1)
+        at = torch.rand(1, generator=generator, dtype=torch.double).to(reached.device) * reached[-1]
+        token = torch.searchsorted(reached, at, right=True)  # to its right: none whose chance is 0
+        return torch.full_like(logits, float("-inf")).index_fill_(0, token, 0.0)
 
     return draw
 
