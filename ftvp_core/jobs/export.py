@@ -16,6 +16,7 @@ from ftvp_core.report.load import Report, load_report
 from ftvp_core.store import exports
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
+from ftvp_core.training.checkpoints import no_room
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +59,30 @@ def write_merged(store: Store, report: Report, name: str, to: Path) -> Path:
     base = base_folder(resolved(candidate.model_name, Path(report.run.folder)))
     made = _new(to, name)
     made.rmdir()  # it appears when it is complete
-    if candidate.tune is not None and candidate.tune.method == "full":  # what was trained is the whole model
-        shutil.copytree(adapter, made, ignore=shutil.ignore_patterns(MARKER))
-    else:
-        from ftvp_core.training.merge import merge
+    try:
+        if candidate.tune is not None and candidate.tune.method == "full":  # what was trained is the whole model
+            _copy(adapter, made)
+        else:
+            from ftvp_core.training.merge import merge
 
-        merge(base, adapter, made)
+            merge(base, adapter, made)
+    except Exception as error:
+        if not no_room(error):
+            raise
+        raise UserError(str(made), "there is no room for the model", "make room, or name another folder") from None
     _write(made / "README.md", _card(store, report, name, merged=True).encode())
     return made
+
+
+def _copy(model: Path, to: Path) -> None:
+    """Whole or not at all."""
+    part = to.with_name(f".{to.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        shutil.copytree(model, part, ignore=shutil.ignore_patterns(MARKER))
+        part.rename(to)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def export_next(store: Store) -> bool:

@@ -103,9 +103,9 @@ def load_random(checkpoint: Path) -> None:
 
 
 def no_room(error: Exception) -> bool:
-    """Whether a file couldn't be written for want of room. safetensors has the system's number in its words alone."""
-    said = re.search(r"\(os error (\d+)\)", str(error))
-    number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+    """Whether a file couldn't be written for want of room. safetensors and copies of folders say so in words alone."""
+    said = re.search(r"(?:os error |Errno )(\d+)", str(error))
+    number = error.errno if isinstance(error, OSError) and error.errno else int(said[1]) if said else None
     return number in NO_ROOM
 
 

@@ -71,13 +71,17 @@ def _arguments(settings: Settings, end_to_end: bool, evaluate_every: int | None)
     from trl import SFTConfig
 
     tune, dry = settings.tune, settings.is_dry
+    # Packed sequences go one at a time: laid end to end, each token would meet all of the others' too.
+    batch, accumulation = tune.batch_size, tune.gradient_accumulation
+    if tune.packing:
+        batch, accumulation = 1, batch * accumulation
     with known_warnings():
         arguments = SFTConfig(
             **AS_ALWAYS,
             output_dir=str(settings.at),
-            per_device_train_batch_size=tune.batch_size,
+            per_device_train_batch_size=batch,
             per_device_eval_batch_size=tune.batch_size,
-            gradient_accumulation_steps=tune.gradient_accumulation,
+            gradient_accumulation_steps=accumulation,
             gradient_checkpointing=tune.gradient_checkpointing,
             num_train_epochs=tune.epochs,
             max_steps=settings.max_steps if dry else tune.max_steps or -1,

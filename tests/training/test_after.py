@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -291,6 +292,19 @@ def test_a_merge_that_fails_says_so_and_leaves_nothing(made: Made) -> None:
     assert exports.export_of(store, run_id, "apart") == exports.ExportRow(run_id, "apart", False, None, None)
     exports.withdraw(store, run_id, "apart")
     assert exports.export_of(store, run_id, "apart") is None
+
+
+def test_a_disk_without_room_for_a_merged_model_is_one_line_and_nothing_is_left_of_it(made: Made) -> None:
+    store = open_store()
+    report, to = load_report(store, made.report["run_id"]), made.folder / "short"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"/short/lora: there is no room for the model; make room"):
+            write_merged(store, report, "lora", to)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(to.iterdir())
 
 
 def test_compare_decide_and_the_link_show_it(made: Made) -> None:

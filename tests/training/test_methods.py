@@ -15,6 +15,7 @@ from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.models.local import DEMO, Base
 from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import open_store
+from ftvp_core.training import trainer
 from ftvp_core.training.estimate import measure
 from ftvp_core.training.loop import Course, Settings, run
 from ftvp_core.training.methods import load, restore, trainable
@@ -64,8 +65,8 @@ def features_of(folder: Path, **tune: Any) -> tuple[Base, list[Feature], TuneSpe
 def losses(base: Base, features: list[Feature], tune: TuneSpec, at: Path) -> list[float]:
     settings = Settings(tune, at, "candidate lora", on_gpu=False)
     model = trainable(base, tune, "candidate lora")
-    trainer, course = make_trainer(model, base, features, [], settings), Course()
-    run(trainer, course, Silent(), settings)
+    course = Course()
+    run(make_trainer(model, base, features, [], settings), course, Silent(), settings)
     restore(base, model)
     return [loss for _, loss in course.log]
 
@@ -114,14 +115,14 @@ def test_packed_rows_are_each_read_alone_and_every_token_is_there_in_fewer_steps
         alone = [base.model(**{key: torch.tensor([row[key]]) for key in row}).loss.item() for row in features]
     answers = [sum(label != NO_LOSS for label in row["labels"]) for row in features]
     settings = Settings(tune, folder / "packed", "candidate lora", on_gpu=False)
-    trainer = make_trainer(trainable(base, tune, "candidate lora"), base, features, features, settings)
-    packed = trainer.train_dataset
+    one = make_trainer(trainable(base, tune, "candidate lora"), base, features, features, settings)
+    packed = one.train_dataset
     learned = [sum(label != NO_LOSS for label in row["labels"]) for row in packed]
-    each = [trainer.evaluate(packed.select([at]))["eval_loss"] for at in range(len(packed))]
+    each = [one.evaluate(packed.select([at]))["eval_loss"] for at in range(len(packed))]
     assert sum(map(mul, each, learned)) / sum(learned) == pytest.approx(
         sum(map(mul, alone, answers)) / sum(answers), rel=1e-4
     )
-    assert trainer.args.eval_steps == round(len(packed) / 2), "twice an epoch of packed sequences, not of rows"
+    assert one.args.eval_steps == round(len(packed) / 2), "twice an epoch of packed sequences, not of rows"
     assert sorted(token for row in packed for token in row["input_ids"]) == sorted(
         token for feature in features for token in feature["input_ids"]
     )
@@ -129,13 +130,31 @@ def test_packed_rows_are_each_read_alone_and_every_token_is_there_in_fewer_steps
     assert all(len(row["input_ids"]) <= 256 for row in packed)
 
 
+def test_packed_sequences_that_go_one_at_a_time_are_learned_as_a_batch_of_them_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle is TRL's own batch, all sequences laid end to end."""
+    base, features, tune = features_of(folder, packing=True, max_length=100, batch_size=4, max_grad_norm=1e9)
+    ours = losses(base, features, tune, folder / "ours")
+    made = trainer._arguments
+
+    def as_trl_has_it(*asked: Any) -> Any:
+        arguments = made(*asked)
+        arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 4, 1
+        return arguments
+
+    monkeypatch.setattr(trainer, "_arguments", as_trl_has_it)
+    assert losses(base, features, tune, folder / "theirs") == pytest.approx(ours, rel=1e-4)
+    assert len(ours) == 2, "the second after a step"
+
+
 def test_a_dry_run_packs_as_the_training_will(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, features, tune = features_of(folder, packing=True, max_length=100, batch_size=2, epochs=3)
     tried: list[Any] = []
 
-    def watched(trainer: Any, *rest: Any) -> None:
-        tried.append(trainer)
-        run(trainer, *rest)
+    def watched(one: Any, *rest: Any) -> None:
+        tried.append(one)
+        run(one, *rest)
 
     monkeypatch.setattr("ftvp_core.training.estimate.run", watched)
     model = trainable(base, tune, "candidate lora")
