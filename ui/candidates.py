@@ -1,7 +1,6 @@
 """The Candidates page's parts: a candidate in words, and the form that adds one."""
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -15,13 +14,13 @@ from ftvp_core.drafts import (
     names_gold,
     output_schema,
     put_candidate,
-    suggested_search,
 )
 from ftvp_core.errors import UserError
 from ftvp_core.spec import OPENAI, Candidate, Sampling, is_remote
 from ftvp_core.store.store import Store
 from ui import state
 from ui.reading import suggested_schema_of
+from ui.retrieval_form import retrieval_form
 from ui.tuning import tune_form
 from ui.words import plain
 
@@ -33,7 +32,6 @@ KINDS = {
     "adapter": "Fine-tuned elsewhere: an adapter",
     "floor": "Classical floor (no language model)",
 }
-MODES = {"dense": "meaning", "lexical": "words", "hybrid": "words and meaning"}
 #: Kinds whose model is on this machine.
 LOCAL = {"tuned", "adapter"}
 #: A provider that the draft doesn't name yet.
@@ -135,7 +133,7 @@ def _special(kind: str, keys: Keys) -> tuple[Keys, Keys]:
         how = select.selectbox("Chosen", ["random", "nearest"], help="The same for all, or each question's nearest")
         chosen["shots"] = {"k": shots, "select": how}
     if kind == "rag" or _also("knowledge", "Passages in the prompt too (RAG)", keys, kind):
-        chosen["retrieval"], prices = _retrieval(keys)
+        chosen["retrieval"], prices = retrieval_form(keys)
     if kind == "tuned":
         chosen["tune"] = tune_form()
     if kind == "adapter":
@@ -146,72 +144,6 @@ def _special(kind: str, keys: Keys) -> tuple[Keys, Keys]:
 def _also(part: str, label: str, keys: Keys, kind: str) -> bool:
     """Whether a candidate of another kind is to have this beside; not asked where there are no data for it."""
     return part in keys and st.checkbox(label, key=f"with-{part}-{kind}")
-
-
-def _retrieval(keys: Keys) -> tuple[Keys, Keys]:
-    """How passages are searched, with the mode preselected that suits the knowledge's language; and new prices."""
-    suggested, why = _suggested(json.dumps(keys["knowledge"], sort_keys=True)) if "knowledge" in keys else ("dense", "")
-    top_k, mode, budget = st.columns(3)
-    chosen = {
-        "top_k": int(top_k.number_input("Passages in the prompt", 1, 32, 4)),
-        "mode": mode.selectbox(
-            "Searched by",
-            list(MODES),
-            list(MODES).index(suggested),
-            format_func=MODES.__getitem__,
-        ),
-    }
-    most = int(
-        budget.number_input(
-            "At most this many tokens of them (0: no limit)",
-            0,
-            100_000,
-            0,
-            help="Passages are taken in order until the next doesn't fit; the first is always kept whole",
-        )
-    )
-    if why:
-        st.caption(plain(why))
-    embedder, rerank, source = st.columns(3)
-    named = {
-        "embedder": embedder.text_input(
-            "Embedder",
-            placeholder="offline",
-            help="openai/text-embedding-3-small, any provider/model with /v1/embeddings, or local/FOLDER; empty: offline",
-            disabled=chosen["mode"] == "lexical",
-        ),
-        "rerank": rerank.text_input(
-            "Re-ranked by",
-            placeholder="nobody",
-            help="provider/model with /v1/rerank, or local/FOLDER of a cross-encoder: it reads four times as many "
-            "passages as the prompt holds and puts them in order. Where a server bills by searches, as Cohere does, and "
-            "doesn't say what it read, the cost is shown as unknown",
-        ),
-    }
-    named = {key: name.strip() for key, name in named.items() if name.strip()}
-    only = source.text_input(
-        "Only sources that match", placeholder="guides/*", help="Others are not searched; empty: all of them"
-    ).strip()
-    chosen |= {**named, **({"max_tokens": most} if most else {}), **({"filter": {"source": only}} if only else {})}
-    return chosen, _search_prices(named.values())
-
-
-def _search_prices(models: Iterable[str]) -> Keys:
-    """Prices of a server's models that help the search."""
-    prices = {}
-    for model in models:
-        if is_remote(model) and st.checkbox(f"Set the price of {plain(model)}", key=f"price-{model}"):
-            read = st.number_input(
-                "USD per million tokens it reads", 0.0, value=0.02, format="%.4f", key=f"usd-{model}"
-            )
-            prices[model] = {"input": read, "output": 0}
-    return prices
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _suggested(knowledge: str) -> tuple[str, str]:
-    """Read once for a knowledge's keys, given as JSON. Raises UserError."""
-    return suggested_search(json.loads(knowledge))
 
 
 def _model(keys: Keys, only: list[str] | None) -> tuple[Keys, Keys, str]:

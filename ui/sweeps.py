@@ -31,15 +31,17 @@ def sweeps_part(store: Store, draft_id: str, keys: Keys) -> None:
 
 
 def _listed(store: Store, draft_id: str, keys: Keys, sweep: Keys) -> None:
-    line, edit = st.columns([7, 1], vertical_alignment="center")
     seeds = len(sweep.get("seeds", ()))
     times = f" · {seeds} seeds each: {seeds * len(sweep['values'])} in all" if seeds > 1 else ""
     values = ", ".join(f"{one:,g}" for one in sweep["values"])
-    line.markdown(f"**{plain(sweep['candidate'])}** by {plain(axis(sweep['over']))}: {plain(values + times)}")
     said = f"Remove the sweep of {sweep['candidate']} over {sweep['over']}"
-    if edit.button("Remove", key=f"remove-sweep-{sweep['candidate']}-{sweep['over']}", help=said):
-        change(store, draft_id, sweeps=without_sweep(keys, sweep["candidate"], sweep["over"]) or None)
-        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{plain(sweep['candidate'])}** by {plain(axis(sweep['over']))}: {plain(values + times)}", width="stretch"
+        )
+        if st.button("Remove", key=f"remove-sweep-{sweep['candidate']}-{sweep['over']}", help=said):
+            change(store, draft_id, sweeps=without_sweep(keys, sweep["candidate"], sweep["over"]) or None)
+            st.rerun()
 
 
 def _learning_curve(store: Store, draft_id: str, keys: Keys, tuned: list[str]) -> None:
