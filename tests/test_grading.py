@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ftvp_core.errors import UserError
-from ftvp_core.grading import build
+from ftvp_core.grading import Graders, build, exact_match
 from ftvp_core.grading.assertions import unsupported_assertions
 from ftvp_core.types import Assertion, Example, ExampleSet, Grade, Mapped
 
@@ -73,6 +73,13 @@ def test_what_cannot_be_judged_is_ungraded_with_the_reason(
 ) -> None:
     grade = build([grader], ()).grade("5", Example("1", "?", references, {}))
     assert grade.value is None and reason in grade.reason
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.5])
+def test_a_grade_that_is_none_is_no_pass(value: float) -> None:
+    graders = Graders((("judge", lambda _: Grade(value), {}), ("exact_match", exact_match, {})), ())
+    graded = graders.grade("yes", Example("1", "?", ("yes",), {}))
+    assert graded.value is None and graded.reason.startswith("judge: gave")
 
 
 def test_all_graders_must_pass_and_one_that_cannot_judge_leaves_it_open() -> None:

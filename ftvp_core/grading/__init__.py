@@ -63,6 +63,8 @@ class Graders:
             one = function(Context(output, example, self.labels, options))
             if one.value is None:
                 return Grade(None, f"{name}: {one.reason}")
+            if not 0 <= one.value <= 1:  # nan, too: it is less than nothing and would pass
+                return Grade(None, f"{name}: gave {one.value}, no number from 0 to 1")
             value = min(value, one.value)
         return Grade(value)
 

@@ -1,5 +1,6 @@
 """What is reported is what was true, what was served and what was billed."""
 
+import csv
 import json
 import sqlite3
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from ftvp_core.report.load import load_report
 from ftvp_core.store.opening import open_store
-from tests.fault_server import TOKENS_IN, TOKENS_OUT, fault_server
+from tests.fault_server import ODD, TOKENS_IN, TOKENS_OUT, fault_server
 from tests.faults.conftest import PRICE, Project, billed_usd, truth
 
 
@@ -61,6 +62,29 @@ def test_null_content_fails_without_another_try_and_empty_content_is_an_answer(p
     assert one["n_failed"] == one["attempts_cost_unknown"] > 0
     assert one["n_scored"] + one["n_failed"] == 60
     assert one["accuracy"] < truth("m")  # an empty answer was scored, and was wrong
+
+
+def test_odd_answers_are_scored_failed_or_tried_again_by_rule(project: Project) -> None:
+    shares = {"null": 0.1, "malformed": 0.2, **dict.fromkeys(ODD, 0.1)}
+    with fault_server(**shares) as served:
+        project.write(served)
+        status, report, _ = project.run("--csv", str(project.folder / "rows.csv"))
+        drawn = [served._fault("m", at, served.attempts["m", at]) for at in range(60)]  # of each row's last try
+    (one,) = report["candidates"]
+    rows = list(csv.DictReader((project.folder / "rows.csv").read_text().splitlines()))
+    said = {"empty": "", "zero": "0", "refusal": "I can't.", "length": "ye"}
+    for fault, row in zip(drawn, rows, strict=True):
+        if fault in {"null", "false"}:  # no text: failed, neither right nor wrong
+            assert (row["output"], row["grade"], row["error"]) == ("", "", "the answer has no content")
+        elif fault in said:  # a text, whatever it is: graded as it stands
+            assert (row["output"], float(row["grade"]), row["error"]) == (said[fault], 0, "")
+        else:
+            assert (row["output"] in {"yes", "no"}, fault) == (True, None)
+    failed = sum(fault in {"null", "false"} for fault in drawn)
+    right = sum(float(row["grade"] or 0) for row in rows)
+    assert {*ODD, "null"} <= {*drawn} and one["attempts"] == served.requests > 60
+    assert (status, one["n"], one["n_failed"], one["n_ungraded"]) == (0, 60, failed, 0)
+    assert one["accuracy"] == pytest.approx(right / (60 - failed))
 
 
 def test_a_hanging_request_is_given_up_at_its_deadline_and_tried_again(project: Project) -> None:
