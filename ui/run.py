@@ -236,9 +236,7 @@ def _ended_buttons(store: Store, run_id: str, now: RunProgress) -> None:
     if now.state != "done":
         limit = _new_limit(now, run_id)
         if st.button("Go on", help="What is finished isn't sent again"):
-            if limit is not None:
-                store.set_limit(run_id, limit)
-            store.requeue(run_id, enqueued=True)
+            store.requeue(run_id, enqueued=True, limit_usd=limit)
             st.rerun()
     retry = f"Retry the {now.failed:,} failed rows" if now.failed > 1 else "Retry the failed row"
     if now.failed and st.button(retry, help="What was answered isn't sent again"):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from ftvp_core.candidates.chroma import SERVER
-from ftvp_core.runs.stored import stored_knowledge
+from ftvp_core.data import knowledge
 from ftvp_core.spec import parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import RunRow, Store
@@ -37,10 +37,10 @@ def remove_outdated(store: Store, run_id: str) -> None:
 
 def _named(run: RunRow) -> tuple[str, str]:
     """Which knowledge a run searches, whatever is in it."""
-    knowledge = parse(run.spec, f"run {run.id}").knowledge
-    assert knowledge is not None
-    return run.folder, str(knowledge.path)
+    searched = parse(run.spec, f"run {run.id}").knowledge
+    assert searched is not None
+    return run.folder, str(searched.path)
 
 
 def _texts(store: Store, keys: Iterable[str | None]) -> set[str]:
-    return {passage.text for key in keys if key for passage in stored_knowledge(store, key).passages}
+    return {passage.text for key in keys if key for passage in knowledge.from_json(store.body(key)).passages}

@@ -38,7 +38,7 @@ def free_bytes(device: Any) -> int:
 
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0] + kept)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(kept)
     free: int = psutil.virtual_memory().available
     try:  # a container's own limit
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
