@@ -18,7 +18,7 @@ from ftvp_core.drafts import (
     suggested_search,
 )
 from ftvp_core.errors import UserError
-from ftvp_core.spec import OPENAI, Candidate, is_remote
+from ftvp_core.spec import DEFAULT, OPENAI, Candidate, RetrievalSpec, is_remote
 from ftvp_core.store.store import Store
 from ui import state
 from ui.reading import suggested_schema_of
@@ -45,17 +45,26 @@ def described(candidate: Keys) -> str:
     if one.shots and one.shots.k:
         parts.append(f"{one.shots.k} {one.shots.select} shots")
     if one.retrieval:
-        searched = "gold passages" if one.retrieval.oracle else f"{one.retrieval.mode}, top {one.retrieval.top_k}"
-        parts += [
-            searched,
-            *(model for model in (one.retrieval.embedder, one.retrieval.rerank) if model and is_remote(model)),
-        ]
-        parts += [f"{key} {pattern}" for key, pattern in (one.retrieval.filter or {}).items()]
+        parts += _searched(one.retrieval)
     if one.output_schema is not None:
         parts.append("output schema")
     if one.tune and one.tune.teacher:
         parts.append(f"learns from {one.tune.teacher}")
     return f"**{plain(one.name)}** · {plain(' · '.join(part for part in parts if part))}"
+
+
+def _searched(retrieval: RetrievalSpec) -> list[str]:
+    """What is special about a search, part by part."""
+    filters = [f"{key} {pattern}" for key, pattern in (retrieval.filter or {}).items()]
+    if retrieval.oracle:
+        return ["gold passages", *filters]
+    embeds = retrieval.embedder if retrieval.mode != "lexical" and retrieval.embedder != DEFAULT else None
+    return [
+        f"by {MODES[retrieval.mode]}, top {retrieval.top_k}",
+        *([f"embedded by {embeds}"] if embeds else []),
+        *([f"re-ranked by {retrieval.rerank}"] if retrieval.rerank else []),
+        *filters,
+    ]
 
 
 def bounds_button(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> None:

@@ -51,6 +51,10 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
     )
     if most.batched:
         st.caption(f"{most.batched:,} of these calls in batches: half price, latency not measured, up to 24 h.")
+    if most.searching:
+        st.caption(
+            f"{most.searching:,} of these calls embed or re-rank passages: fewer where an earlier run paid for them."
+        )
     for said in _labels(plan):
         st.caption(plain(said))
     training.before(store, plan, trainings)

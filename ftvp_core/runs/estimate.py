@@ -26,6 +26,7 @@ class Estimate:
     concurrency: int
     batched: int = 0
     repairs: int = 0  # calls on top, where a server has no JSON mode and its first answers are invalid
+    searching: int = 0  # of the calls: embeddings and re-ranking, if nothing is there from earlier runs
 
     @property
     def seconds(self) -> float:
@@ -38,7 +39,7 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
 
     Retries, which are billed rarely, aren't in it.
     """
-    calls = tokens = batched = repairs = 0
+    calls = tokens = batched = repairs = searching = 0
     most: Decimal | None = Decimal(0)
     methods: set[str] = set()
     arms = plan.arms if arms is None else arms
@@ -68,9 +69,11 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
     for search, texts in foreseen([_searched(plan, arm) for arm in arms], passages):
         methods.add(ESTIMATE.method)
         calls += 1
+        searching += 1
         tokens += sum(map(ESTIMATE.count, texts))
         most = None if most is None or search.price is None else most + search.most(texts)
-    return Estimate(calls, tokens, ", ".join(sorted(methods)), most, plan.spec.run.concurrency, batched, repairs)
+    counted_by = ", ".join(sorted(methods))
+    return Estimate(calls, tokens, counted_by, most, plan.spec.run.concurrency, batched, repairs, searching)
 
 
 def _searched(plan: Plan, arm: Arm) -> Searched:
