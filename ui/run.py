@@ -31,6 +31,10 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
         st.caption(plain(_made_of(plan, most)))
     if most.batched:
         st.caption(f"{most.batched:,} of these calls in batches: half price, latency not measured, up to 24 h.")
+    if most.searching:
+        st.caption(
+            f"{most.searching:,} of these calls embed or re-rank passages: fewer where an earlier run paid for them."
+        )
     for said in _labels(plan):
         st.caption(plain(said))
     if plan.limit_usd is not None and most.most_usd is not None and most.most_usd > plan.limit_usd:

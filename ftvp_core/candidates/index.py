@@ -129,6 +129,7 @@ def _completed(client: Any, texts: Sequence[str], embedder: Embedder, progress: 
     matrix.fill(stored(collection, list(places)))
     missing = [id_ for id_ in places if id_ not in matrix.filled]
     already = len(matrix.filled)
+    progress(already, len(places))
     for start in range(0, len(missing), embedder.batch):
         batch = missing[start : start + embedder.batch]
         _add(collection, [texts[places[id_][0]] for id_ in batch], embedder)

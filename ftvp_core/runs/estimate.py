@@ -33,6 +33,7 @@ class Estimate:
     batched: int = 0
     loading: int = 0
     repairs: int = 0  # calls on top, where a server has no JSON mode and its first answers are invalid
+    searching: int = 0  # of the calls: embeddings and re-ranking, if nothing is there from earlier runs
 
 
 def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
@@ -40,9 +41,13 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
 
     Retries, which are billed rarely, aren't in it.
     """
+<<<<<<< HEAD
     calls = tokens = answered = batched = loading = repairs = 0
     seconds = 0.0
     least: Decimal | None = Decimal(0)
+=======
+    calls = tokens = batched = repairs = searching = 0
+>>>>>>> retr
     most: Decimal | None = Decimal(0)
     methods: set[str] = set()
     arms = plan.arms if arms is None else arms
@@ -78,6 +83,7 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
     for search, texts in foreseen([_searched(plan, arm) for arm in arms], passages):
         methods.add(ESTIMATE.method)
         calls += 1
+<<<<<<< HEAD
         seconds += 1 / plan.spec.run.concurrency
         read = sum(map(ESTIMATE.count, texts))
         tokens += read
@@ -88,6 +94,13 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
             most += search.most(texts)
     counted_by = ", ".join(sorted(methods))
     return Estimate(calls, tokens, answered, counted_by, least, most, seconds, batched, loading, repairs)
+=======
+        searching += 1
+        tokens += sum(map(ESTIMATE.count, texts))
+        most = None if most is None or search.price is None else most + search.most(texts)
+    counted_by = ", ".join(sorted(methods))
+    return Estimate(calls, tokens, counted_by, most, plan.spec.run.concurrency, batched, repairs, searching)
+>>>>>>> retr
 
 
 def _searched(plan: Plan, arm: Arm) -> Searched:

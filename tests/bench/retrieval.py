@@ -7,7 +7,10 @@ fusion (60 and 1) would have brought. The fusion was chosen on XQuAD's first 24 
 the literature (`ranking.WORDS`); `second half` is of the rows that it wasn't chosen on.
 
 Cost: a query at 10,000 chunks beside Chroma's own call with the same vector, and the memory of 100,000 chunks. Times
-on a busy machine are ratios.
+on a busy machine are ratios; set OMP_NUM_THREADS=1 there, as threads that wait for a core cost more than they bring.
+
+On two busy cores, 25 November 2026, above the texts and Python: dense 385 MiB, by words 424 MiB, hybrid at most their
+sum. With one thread a query takes 0.42 ms by meaning and 1.12 hybrid, embedding included, beside 1.30 of Chroma's own.
 """
 
 import json

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main as command
+from ftvp_core.drafts import new_draft
 from tests.fault_server import Served, fault_server, is_right
 from tests.pages.conftest import Home, said
 
@@ -117,3 +118,25 @@ def test_examples_are_filtered_by_what_retrieval_did(run_id: str, home: Home, op
     assert not at.exception
     ids = {caption.value for caption in at.caption}
     assert {f"r{one}" for one in better} & ids == {f"r{one}" for one in unfound[:5]}
+
+
+def test_what_a_paid_search_takes_is_said_before_it_starts(home: Home, opened: Opened) -> None:
+    (home.folder / "docs").mkdir()
+    for name, text in PAGES.items():
+        (home.folder / "docs" / name).write_text(text, encoding="utf-8")
+    (home.folder / "eval.csv").write_text("question,answer\n" + "\n".join(f"so {at}?,yes" for at in range(10)))
+    search = {"mode": "hybrid", "top_k": 2, "embedder": "one/embed", "rerank": "one/rank"}
+    new_draft(home.store, {
+        "eval_set": {"path": str(home.folder / "eval.csv")},
+        "knowledge": {"path": str(home.folder / "docs")},
+        "providers": {"one": {"base_url": "http://127.0.0.1:9/v1"}},
+        "prices": {f"one/{name}": {"input": 1, "output": 1} for name in ("m", "embed", "rank")},
+        "candidates": [{"name": "rag", "model": "one/m", "prompt": {"user": "{question}"}, "retrieval": search}],
+        "run": {"max_cost_usd": 1},
+    })  # fmt: skip
+    line = "by words and meaning, top 2 · embedded by one/embed · re-ranked by one/rank"
+    assert line in said(opened("pages/2_Candidates.py")).replace("\\", "")
+    at = opened("pages/3_Run.py")
+    assert not at.exception
+    assert next(metric.value for metric in at.metric if metric.label == "Calls") == "31"  # of them 1 for the pages
+    assert "21 of these calls embed or re-rank passages: fewer where an earlier run paid" in said(at)

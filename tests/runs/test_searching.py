@@ -342,7 +342,7 @@ def until(true: Callable[[], bool]) -> None:
 def test_an_ingestion_that_is_paused_sends_nothing_and_one_that_is_cancelled_keeps_what_was_paid_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passages, in_flight = 1000, 8
+    passages, in_flight = 4000, 8
     monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
     project = Project(tmp_path)
     with fault_server(latency_s=0.2) as server:
@@ -355,10 +355,15 @@ def test_an_ingestion_that_is_paused_sends_nothing_and_one_that_is_cancelled_kee
         assert now.phase == "indexing" and now.can_pause
         store.pause(run_id, paused=True)
         until(lambda: run_progress(store, run_id).phase == "paused")
-        until(lambda: attempts(tmp_path)["sent"] == 0)  # what was under way comes to its end
+
+        def quiet() -> bool:
+            before = server.search_requests
+            time.sleep(1.5)
+            return server.search_requests == before
+
+        until(quiet)  # its process hears of the pause with its next beat; what was under way comes to its end
         sent = server.search_requests
-        time.sleep(1)
-        assert (server.search_requests, process.poll()) == (sent, None)
+        assert sent < passages // 32 and attempts(tmp_path) == {"answered": sent} and process.poll() is None
         store.pause(run_id, paused=False)
         until(lambda: server.search_requests > sent)
         store.cancel(run_id)
