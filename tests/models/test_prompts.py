@@ -114,7 +114,7 @@ def ask_longer(messages: tuple[Message, ...]) -> Request:
 def prompts_seen(model: Local, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Tokens, padding apart, of each row whose answer is computed, the shorter first."""
     assert model.group.base.shareable_columns > 0
-    forward, seen = model.group.base.model.forward, []  # type: ignore[var-annotated]
+    forward, seen = model.group.base.model.forward, []
 
     def noted(**inputs: Any) -> Any:
         if len(inputs["input_ids"]) > 1:

@@ -87,7 +87,7 @@ def comparison(folder: Path, rows: int, **run: Any) -> Path:
 
 def sizes_asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each call asks from now on."""
-    answer, sizes = Together.answer, []  # type: ignore[var-annotated]
+    answer, sizes = Together.answer, []
 
     def noted(group: Together, asked: Sequence[tuple[Local, Request]]) -> list[Answer | str]:
         sizes.append(len(asked))
