@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ftvp_core.models.local import DEMO, Local, answering, generation, known_warnings, open_model
+from ftvp_core.models.local.memory import row_bytes, token_bytes
 from ftvp_core.models.local.prefixes import common, deeper
 from ftvp_core.models.local.sharing import shareable_columns
 from ftvp_core.types import Answer, Example, Message, Request
@@ -231,3 +232,31 @@ def passes_of(arm: Local, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, in
 
     monkeypatch.setattr(model, "forward", noted)
     return passes
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2", "mamba"])
+def test_a_token_s_memory_is_that_of_transformers_own_cache(tmp_path: Path, kind: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(make_model(tmp_path, kind=kind)).eval()
+    held = 0
+    if kind != "mamba":
+        layers = model(input_ids=torch.tensor([[5, 6, 7]]), use_cache=True).past_key_values.layers
+        held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+    assert 3 * token_bytes(model) == held
+
+
+def test_a_batch_is_as_large_as_the_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = open_model(str(make_model(tmp_path)), None, {})
+    asked = [request(f"{n} items", before=()) for n in range(6)]
+    expected = [one.output for one in arm.answer_batch(asked)]  # type: ignore[union-attr]
+    length = len(arm.prompt_ids(asked[0]))
+    each = row_bytes(arm.group.base.model, length, length + asked[0].max_tokens)
+    for rows, sizes in ((4, [4, 2]), (0, [1] * 6)):
+        monkeypatch.setattr(answering, "free_bytes", lambda _, rows=rows: 2 * rows * each)
+        arm.group._kept.clear()
+        with monkeypatch.context() as patch:
+            passes = passes_of(arm, patch)
+            assert [one.output for one in arm.answer_batch(asked)] == expected  # type: ignore[union-attr]
+        assert [n for n, tokens in passes if tokens > 1] == sizes

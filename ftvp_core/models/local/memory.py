@@ -44,4 +44,5 @@ def free_bytes(device: Any) -> int:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
     except (OSError, ValueError):
         return free
-    return min(free, max(0, limit - psutil.Process().memory_info().rss))
+    used: int = psutil.Process().memory_info().rss
+    return min(free, max(0, limit - used))
