@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from ftvp_core.report import figures
-from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, warnings
+from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, notes, warnings
 from ftvp_core.report.sentence import slice_finding, summary
 from ftvp_core.report.share import thinned
 from ftvp_core.types import CandidateFigures, Comparison, Decision
@@ -18,7 +18,7 @@ _PLOT = {"displayModeBar": False, "responsive": True}
 
 
 def answer(comparison: Comparison, decision: Decision, run_state: str) -> None:
-    """Warnings, then the sentences: what can be concluded, and what can't yet."""
+    """What may turn the verdict, the sentences that say what can be concluded, and what else is good to know."""
     found = warnings(decision, run_state)
     if found:
         with st.container(border=True, key="warnings", gap="xsmall"):
@@ -27,6 +27,10 @@ def answer(comparison: Comparison, decision: Decision, run_state: str) -> None:
     with st.container(key="answer", gap="small"):
         for sentence in summary(comparison, decision):
             st.text(sentence)
+    if told := notes(decision):
+        with st.expander(f"Good to know ({len(told)})"):
+            for one in told:
+                st.text(one.message)
 
 
 def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]]) -> None:

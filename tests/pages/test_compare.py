@@ -64,6 +64,21 @@ def test_done_shows_the_answer_the_evidence_and_the_table(home: Home, opened: Op
     assert list(table["failed"]) == [0, 0]
 
 
+def test_what_turns_no_verdict_stands_below_the_answer(home: Home, opened: Opened) -> None:
+    """Rows too few to decide stand above it; that some references are JSON and others not is good to know."""
+    rows = [(f"q{at}", f"question {at}", '{"a": 1}' if at % 4 else "no") for at in range(40)]
+    at = opened(COMPARE, home.run({"good": [row[2] for row in rows]}, rows))
+    assert not at.exception
+    texts = [text.value for text in at.text]
+    few, answer, mixed = (
+        next(place for place, text in enumerate(texts) if part in text)
+        for part in ("only very large differences show", "good answers 100 % right", "written otherwise than the others")
+    )
+    assert few < answer < mixed
+    (folded,) = [one for one in at.expander if one.label == "Good to know (1)"]
+    assert [text.value for text in folded.text] == [texts[mixed]]
+
+
 def test_unknown_cost_and_latency_are_never_zero(home: Home, opened: Opened) -> None:
     at = opened(COMPARE, home.run({"good": mostly(36), "poor": mostly(10)}))
     table = at.dataframe[0].value
