@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from ftvp_core.decision.rules import MEANING
 from ftvp_core.report import figures
 from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, notes, warnings
 from ftvp_core.report.sentence import slice_finding, summary
@@ -147,8 +148,9 @@ def rules(decision: Decision) -> None:
     with st.expander("How this was decided"):
         for rule in decision.rules:
             with st.container(horizontal=True, gap="small"):
-                st.badge("fired" if rule.fired else "not fired", color="green" if rule.fired else "gray")
-                st.markdown(f"**{plain(rule.id)}**", width="content")
+                state = "holds" if rule.fired else "doesn't hold" if rule.applies else "not tried"
+                st.badge(state, color="green" if rule.fired else "gray")
+                st.markdown(f"**{MEANING[rule.id]}**", width="content")
                 st.text(rule.evidence)
 
 

@@ -30,7 +30,9 @@ def measured_warnings(
         if lag_s is not None and median_s is not None and lag_s > SMALL_LAG * median_s:
             busy[one.name] = median_s
         if cached:
-            of_it = f"{cached:,} of {answered:,} answers came from the cache{_whose(one, cached, answered, fresh_alone)}"
+            of_it = (
+                f"{cached:,} of {answered:,} answers came from the cache{_whose(one, cached, answered, fresh_alone)}"
+            )
             said.setdefault(of_it, []).append(one.name)
     found = [Warned("from-cache", f"{_named(names)}: {of_it}") for of_it, names in said.items()]
     if lag_s is not None and busy:

@@ -146,7 +146,7 @@ def _gained(one: Distillation, comparison: Comparison) -> tuple[str, ...]:
     low, high = sorted((sign * pair.interval.low, sign * pair.interval.high))
     said = figures.points(sign * pair.difference, Interval(low, high))
     shown = pair.verdict in {"better", "worse"} and sign * pair.difference > 0
-    verdict = "" if shown else "; no improvement: don't adopt"
+    verdict = "" if shown else "; not shown better"
     return (f"Against {one.before}, the same untuned: {said} points{verdict}.",)
 
 

@@ -17,9 +17,10 @@ def summary(comparison: Comparison, decision: Decision) -> tuple[str, ...]:
         best = max(scored, key=lambda one: one.accuracy or 0.0)
         return (f"Not decided: {best.n_scored} graded answers are too few to choose by.", *_answers(best))
     others = [one for one in scored if one is not chosen]
+    worse, rival = _shown_worse(chosen, others, comparison), _rival(chosen, others, comparison)
     return (
-        " ".join((*_answers(chosen, _baseline(chosen, others, comparison)), *_price(chosen, others))),
-        *_undecided(chosen, others, comparison),
+        " ".join((*_answers(chosen, _above(chosen, worse, comparison)), *_price(chosen, worse or rival))),
+        *_undecided(chosen, rival, comparison),
     )
 
 
@@ -47,7 +48,7 @@ def slice_finding(one: Slice) -> str:
     if not scored:
         return "no answer has been graded"
     best, *others = scored
-    compared = _baseline(best, others, one)
+    compared = _above(best, _shown_worse(best, others, one), one)
     return f"{best.name}{compared}" if compared else f"not decided: {best.name} leads, and nothing shows it better"
 
 
@@ -57,42 +58,66 @@ def _answers(one: CandidateFigures, compared: str = "") -> tuple[str, ...]:
     return (f"{one.name} answers {figures.percent(one.accuracy)} right ({low:.0f}–{high:.0f}){compared}.",)
 
 
-def _baseline(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison | Slice) -> str:
-    """Against the best of those that it is shown better than."""
+def _shown_worse(
+    chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison | Slice
+) -> CandidateFigures | None:
+    """The best of those that the chosen one is shown better than."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
         pair, sign = _pair(comparison, chosen.name, other.name)
-        shown = pair.verdict in {"better", "worse"} and pair.difference is not None
-        if shown and sign * (pair.difference or 0.0) > 0 and pair.interval is not None:
-            interval = pair.interval if sign > 0 else Interval(-pair.interval.high, -pair.interval.low)
-            low, high = 100 * interval.low, 100 * interval.high
-            return f", {100 * sign * (pair.difference or 0.0):.0f} points above {other.name} ({low:.0f}–{high:.0f})"
-    return ""
+        if pair.verdict in {"better", "worse"} and sign * (pair.difference or 0.0) > 0 and pair.interval is not None:
+            return other
+    return None
 
 
-def _price(chosen: CandidateFigures, others: list[CandidateFigures]) -> tuple[str, ...]:
+def _above(chosen: CandidateFigures, other: CandidateFigures | None, comparison: Comparison | Slice) -> str:
+    if other is None:
+        return ""
+    difference, interval = _difference(chosen.name, other.name, comparison)
+    low, high = 100 * interval.low, 100 * interval.high
+    return f", {100 * difference:.0f} points above {other.name} ({low:.0f}–{high:.0f})"
+
+
+def _price(chosen: CandidateFigures, beside: CandidateFigures | None) -> tuple[str, ...]:
+    """What the chosen one takes, beside the candidate that the sentences hold it against."""
     parts = []
     if chosen.cost_per_1k_usd is not None:
-        priced = [one for one in others if one.cost_per_1k_usd is not None]
-        beside = f" ({priced[0].name}: {figures.dollars(priced[0].cost_per_1k_usd)})" if priced else ""
-        parts.append(f"costs {figures.dollars(chosen.cost_per_1k_usd)} per 1,000{beside}")
+        known = beside is not None and beside.cost_per_1k_usd is not None
+        its = f" ({beside.name}: {figures.dollars(beside.cost_per_1k_usd)})" if known and beside else ""
+        parts.append(f"costs {figures.dollars(chosen.cost_per_1k_usd)} per 1,000{its}")
     if chosen.latency_s is not None:
         parts.append(f"takes {figures.seconds(chosen.latency_s.p50)} (p95 {figures.seconds(chosen.latency_s.p95)})")
     return (f"It {' and '.join(parts)}.",) if parts else ()
 
 
-def _undecided(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> tuple[str, ...]:
-    """The strongest rival that isn't told apart from the chosen one."""
+def _rival(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> CandidateFigures | None:
+    """The strongest of those that aren't told apart from the chosen one."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
-        pair, sign = _pair(comparison, other.name, chosen.name)
-        if pair.verdict != "not decided" or pair.difference is None or pair.interval is None:
-            continue
-        interval = pair.interval if sign > 0 else Interval(-pair.interval.high, -pair.interval.low)
-        more = examples_to_decide(pair.difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
-        rows = f"; ~{figures.count(more - pair.n)} more rows" if more else ""
-        difference = figures.points(sign * pair.difference)
-        low, high = (f"{100 * bound:.0f}".replace("-", _MINUS) for bound in (interval.low, interval.high))
-        return (f"Not decided: {other.name} against {chosen.name} ({difference} points, {low} to {high}{rows}).",)
-    return ()
+        pair, _ = _pair(comparison, other.name, chosen.name)
+        if pair.verdict == "not decided" and pair.difference is not None and pair.interval is not None:
+            return other
+    return None
+
+
+def _undecided(chosen: CandidateFigures, rival: CandidateFigures | None, comparison: Comparison) -> tuple[str, ...]:
+    if rival is None:
+        return ()
+    pair, _ = _pair(comparison, rival.name, chosen.name)
+    difference, interval = _difference(rival.name, chosen.name, comparison)
+    more = examples_to_decide(difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
+    rows = f"; ~{figures.count(more - pair.n)} more rows" if more else ""
+    low, high = (f"{100 * bound:.0f}".replace("-", _MINUS) for bound in (interval.low, interval.high))
+    return (
+        f"Not decided: {rival.name} against {chosen.name} ({figures.points(difference)} points, {low} to {high}{rows}).",
+    )
+
+
+def _difference(a: str, b: str, comparison: Comparison | Slice) -> tuple[float, Interval]:
+    """a − b of a pair that has one."""
+    pair, sign = _pair(comparison, a, b)
+    assert pair.difference is not None and pair.interval is not None
+    if sign > 0:
+        return pair.difference, pair.interval
+    return -pair.difference, Interval(-pair.interval.high, -pair.interval.low)
 
 
 def _pair(comparison: Comparison | Slice, a: str, b: str) -> tuple[PairFigures, int]:

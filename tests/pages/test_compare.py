@@ -1,6 +1,7 @@
 """Compare in each of its states, as a visitor meets it."""
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -31,8 +32,10 @@ def alts_of(at: AppTest) -> list[str]:
 def test_without_a_run_says_what_to_do(home: Home, opened: Opened) -> None:
     at = opened(COMPARE)
     assert not at.exception
-    assert "python -m ftvp_core run FILE" in said(at)
-    assert "There is no comparison yet" in said(at)
+    assert "Nothing has been run yet" in at.info[0].value
+    assert [button.label for button in at.button] == ["Run the demo"]
+    at.button[0].click().run()
+    assert home.store.runs()[0].name == "demo"
 
 
 def test_without_an_id_a_run_can_be_chosen(home: Home, opened: Opened) -> None:
@@ -72,7 +75,11 @@ def test_what_turns_no_verdict_stands_below_the_answer(home: Home, opened: Opene
     texts = [text.value for text in at.text]
     few, answer, mixed = (
         next(place for place, text in enumerate(texts) if part in text)
-        for part in ("only very large differences show", "good answers 100 % right", "written otherwise than the others")
+        for part in (
+            "only very large differences show",
+            "good answers 100 % right",
+            "written otherwise than the others",
+        )
     )
     assert few < answer < mixed
     (folded,) = [one for one in at.expander if one.label == "Good to know (1)"]
@@ -136,6 +143,24 @@ def test_running_shows_progress_and_what_is_there(home: Home, opened: Opened) ->
     assert list(table["not run"]) == [20, 20]
     assert not any("not run" in text.value for text in at.text)
     assert not any("rows failed" in text.value for text in at.text)
+
+
+def test_running_with_nothing_graded_draws_no_empty_charts(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    home.begin(run_id, done=0, total=80)
+    at = opened(COMPARE, run_id)
+    assert not at.exception
+    assert "No answer has been graded yet." in said(at)
+    assert not figures_of(at) and not at.dataframe
+    assert "pause and cancel" in at.main.get("page_link")[0].proto.label
+
+
+def test_running_says_how_long_it_still_takes(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    home.begin(run_id, done=40, total=80)
+    home.change(run_id, progress={**(home.store.run(run_id).progress or {}), "since": time.time() - 300})
+    at = opened(COMPARE, run_id)
+    assert at.get("progress")[0].proto.text == "answering: 40 of 80, about 5 min left"
 
 
 @pytest.mark.parametrize("state", ["partial", "failed", "cancelled"])
