@@ -150,8 +150,8 @@ class Figures(Base):
             return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
 
     def results(self, run_id: str, *, texts: bool = True, arm: int | None = None) -> list[Row[Any]]:
-        """Every result, or one arm's, by arm, example and repeat. Without `texts` the outputs stay in the database."""
-        columns = [column for column in results.c if texts or column is not results.c.output]
+        """Every result, or one arm's, by arm, example and repeat. Without `texts` outputs and shots stay in the database."""
+        columns = [column for column in results.c if texts or column.name not in {"output", "shots"}]
         answered = results.c.output.is_not(None).label("answered")
         ordered = (
             select(*columns, answered)
