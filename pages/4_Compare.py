@@ -21,8 +21,7 @@ def show(store: Store, run: RunRow) -> None:
         if not any(one.n_scored for one in report.comparison.candidates):
             return  # charts and tables of nothing would only push this away
     comparison.evidence(report.comparison, report.latencies_s)
-    against = comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
-    comparison.table(report.comparison, against)
+    comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
     tuned.before_after(report.comparison)
     curves.curves(report.comparison)
     distilled.outcome(report.comparison)

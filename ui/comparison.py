@@ -49,8 +49,12 @@ def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]])
             draw(chart, height)
 
 
-def standing(comparison: Comparison, decision: Decision, key: str) -> str:
-    """Accuracy against cost, beside the differences from a baseline that the visitor chooses; returns its name."""
+@st.fragment
+def standing(comparison: Comparison, decision: Decision, key: str) -> None:
+    """Accuracy against cost, the differences from a baseline that the visitor chooses, and the table beside it.
+
+    Another baseline draws this part again, and no other.
+    """
     names = [one.name for one in comparison.candidates]
     left, right = st.columns(2, border=True)
     with right, st.container(horizontal=True, vertical_alignment="center"):
@@ -68,10 +72,10 @@ def standing(comparison: Comparison, decision: Decision, key: str) -> str:
         draw(differences, height)
         if len(comparison.pairs) > 1:
             st.caption(f"Intervals: 95 % each. Verdicts: adjusted for all {len(comparison.pairs)} pairs (Holm).")
-    return chosen
+    _table(comparison, chosen)
 
 
-def table(comparison: Comparison, against_name: str) -> None:
+def _table(comparison: Comparison, against_name: str) -> None:
     """One row a candidate, the best first; units stand in the header, an unknown figure says so."""
     import pandas as pd
 
@@ -139,7 +143,7 @@ def slices(comparison: Comparison) -> None:
         for one in comparison.slices
     ]
     config = {place: st.column_config.TextColumn(name, alignment="right") for place, name in places.items()}
-    frame = pd.DataFrame(rows, columns=["tag", "examples", *places, "shown better"])
+    frame = pd.DataFrame(rows, columns=["tag", "examples", "shown better", *places])
     st.dataframe(frame, column_config=config, hide_index=True, height="content", alt="Accuracy with interval by tag.")
 
 
