@@ -16,7 +16,7 @@ with frame("Home") as store:
     with st.container(horizontal=True, vertical_alignment="center"):
         demo.run_button(store)
         st.page_link("pages/1_Data.py", label="Start with your own eval set")
-    st.subheader("Comparisons", anchor=False)
+    st.header("Comparisons", anchor=False)
     run_list(store)
     if not store.runs(limit=1):
         st.text("There is none yet.")

@@ -134,7 +134,7 @@ def slices(comparison: Comparison) -> None:
 
     if not comparison.slices or all(one.accuracy is None for one in comparison.candidates):
         return
-    st.subheader("By tag", anchor="tags")
+    st.header("By tag", anchor="tags")
     # Columns by number: a candidate may be called `tag`.
     places = {f"{at}": one.name for at, one in enumerate(comparison.candidates)}
     rows = [

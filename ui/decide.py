@@ -21,7 +21,7 @@ HOW = (
 def verdict(report: Report) -> None:
     """Warnings first: they may be why the verdict is wrong."""
     chosen = report.decision.choose
-    st.header(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
+    st.title(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
     st.caption(state_line(report.run, len(report.eval_set.examples)))
     comparison.answer(report.comparison, report.decision, report.run.state)
     for one in report.comparison.distillations:
@@ -30,7 +30,7 @@ def verdict(report: Report) -> None:
 
 def reasons(decision: Decision) -> None:
     """Every rule of the thesis, the ones that fired first, each with the figures that made it."""
-    st.subheader("Why", anchor=False)
+    st.header("Why", anchor=False)
     st.caption(HOW)
     tried = [rule for rule in decision.rules if rule.applies]
     for rule in sorted(tried, key=lambda one: not one.fired):
@@ -49,7 +49,7 @@ def break_even(report: Report) -> None:
     volumes = [one for one in report.decision.break_even if one.requests_per_month is not None]
     if not volumes:
         return
-    st.subheader("Break-even", anchor=False)
+    st.header("Break-even", anchor=False)
     month = report.spec.decide.requests_per_month
     for one in volumes:
         pays = "pays" if month >= (one.requests_per_month or 0) else "doesn't pay"

@@ -89,7 +89,7 @@ def head(store: Store, report: Report) -> None:
     run = report.run
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap=None):
-            st.header(plain(run.name), anchor=False)
+            st.title(plain(run.name), anchor=False)
             st.caption(state_line(run, len(report.eval_set.examples)))
         downloads(report, store)
     if run.state in ACTIVE:

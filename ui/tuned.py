@@ -17,7 +17,7 @@ def before_after(comparison: Comparison) -> None:
     """One row a tuned candidate, then what isn't to be adopted, in these words."""
     if not comparison.tunes:
         return
-    st.subheader("Before and after tuning", anchor="tuned")
+    st.header("Before and after tuning", anchor="tuned")
     forgetting = next((one.forgetting_set for one in comparison.tunes if one.forgetting_set), None)
     rows: list[dict[str, Any]] = []
     for one in comparison.tunes:
@@ -50,7 +50,8 @@ def before_after(comparison: Comparison) -> None:
         }
         for one in comparison.tunes
     ]
-    _table(adapters, "One row a tuned candidate: which adapter answered, and how it was trained.")
+    with st.expander("Which adapter answered, and how it was trained"):
+        _table(adapters, "One row a tuned candidate: which adapter answered, and how it was trained.")
 
 
 def _table(rows: list[dict[str, Any]], alt: str) -> None:

@@ -258,7 +258,7 @@ MEANING = {
     "fine-tuning-candidate": "A good prompt stays below the target: a candidate for fine-tuning",
     "new-knowledge": "Retrieval is shown better than prompting: the task needs knowledge that the model lacks",
     "structured-output": "An output schema is shown better than a plain prompt: no tuning for a format",
-    "fine-tuning-adopted": "Fine-tuning is shown better than every prompt and RAG: adopt it",
+    "fine-tuning-adopted": "Fine-tuning is shown better than every prompt and RAG: worth adopting over them",
     "no-improvement": "Fine-tuning shows no improvement on held-out data: don't adopt",
     "smaller-is-enough": "A cheaper or faster candidate is as good as the best: take it, or distil into it",
     "distilled-is-enough": "The distilled candidate holds its teacher's accuracy at half its cost or time: take it",
@@ -310,8 +310,8 @@ def _of_tunes(case: Case) -> list[Warned]:
             assert one.forgetting is not None
             before, after = _percent(one.forgetting.before.value), _percent(one.forgetting.after.value)
             said = (
-                f"{one.candidate} forgets: on {one.forgetting_set} it is right in {after} where its base was in"
-                f" {before} ({_points(one.forgetting)})"
+                f"{one.candidate} forgets: on {one.forgetting_set} it is right in {after}, its base in {before}:"
+                f" {_points(one.forgetting)}"
             )
             found.append(Warned("forgetting", said))
     return found
@@ -386,4 +386,4 @@ def _median_latency(one: CandidateFigures) -> float | None:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.3g} %"

@@ -43,7 +43,7 @@ def test_without_an_id_a_run_can_be_chosen(home: Home, opened: Opened) -> None:
     at = opened(COMPARE)
     next(button for button in at.button if button.key == run_id).click().run()
     assert not at.exception
-    assert at.header[0].value == "small"
+    assert at.title[0].value == "small"
     assert at.query_params["run"] == run_id
 
 
@@ -57,7 +57,7 @@ def test_an_unknown_id_is_one_line(home: Home, opened: Opened) -> None:
 def test_done_shows_the_answer_the_evidence_and_the_table(home: Home, opened: Opened) -> None:
     at = opened(COMPARE, home.run({"good": mostly(36), "poor": mostly(10)}))
     assert not at.exception
-    assert at.header[0].value == "small"
+    assert at.title[0].value == "small"
     assert any("good answers 90 % right" in text.value for text in at.text)
     assert len(figures_of(at)) == 5
     assert "good 90 % (77–96)" in alts_of(at)[0]
@@ -202,7 +202,7 @@ def test_names_and_texts_of_any_script_stay_themselves(home: Home, opened: Opene
     run_id = home.run({"규칙 기반": first, "إجابات الفريق": second}, rows, name="고객 문의")
     at = opened(COMPARE, run_id)
     assert not at.exception
-    assert at.header[0].value == "고객 문의"
+    assert at.title[0].value == "고객 문의"
     assert any("규칙 기반 answers 100 % right" in text.value for text in at.text)
     assert set(at.dataframe[0].value["candidate"]) == {"규칙 기반", "إجابات الفريق"}
     assert "배송이 0일째 오지 않습니다" in said(at)
@@ -213,7 +213,7 @@ def test_nothing_in_the_data_is_markup(home: Home, opened: Opened) -> None:
     rows = [(f"r{at}", hostile, "ok") for at in range(12)]
     at = opened(COMPARE, home.run({hostile: ["ok"] * 12, "other": [hostile] * 12}, rows))
     assert not at.exception
-    for element in (*at.markdown, *at.caption, *at.header):
+    for element in (*at.markdown, *at.caption, *at.title, *at.header):
         assert "![p](" not in str(element.value)
         assert "<b>" not in str(element.value)
     for figure in figures_of(at):

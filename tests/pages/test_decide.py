@@ -21,7 +21,7 @@ def test_without_a_run_it_offers_one(home: Home, opened: Opened) -> None:
 def test_it_says_how_a_candidate_is_chosen(home: Home, opened: Opened) -> None:
     at = opened(DECIDE, home.run({"good": mostly(36), "poor": mostly(10)}))
     assert not at.exception
-    assert at.header[0].value == "Choose good"
+    assert at.title[0].value == "Choose good"
     assert "takes the least to build and keep" in said(at)
 
 

@@ -1,4 +1,4 @@
-"""The references: missing, a spreadsheet's error, of mixed form, cut short, or a refusal."""
+"""The references: missing, a spreadsheet's error, of mixed form, cut short, or a refusal; and inputs that are missing."""
 
 import json
 import math
@@ -49,6 +49,17 @@ def empty_reference(checked: Checked) -> Iterator[Finding]:
             "empty-reference", "warning", rows,
             f"{whose(part)} without a reference: {{n}}. {harm[part]}. Fill them in or drop them.", part,
         )  # fmt: skip
+
+
+def empty_input(checked: Checked) -> Iterator[Finding]:
+    """Where others ask something: a format may have no input at all, and its prompts name other columns."""
+    for part, examples in checked.parts():
+        rows = [row for row, one in rows_of(examples) if not one.input.strip() and not one.history]
+        if len(rows) < len(examples.examples) / 2:
+            yield from finding(
+                "empty-input", "warning", rows,
+                f"{whose(part)} that ask nothing: {{n}}, where the others have an input. Fill them in or drop them.", part,
+            )  # fmt: skip
 
 
 def error_cell(checked: Checked) -> Iterator[Finding]:
