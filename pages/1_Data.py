@@ -31,14 +31,14 @@ with frame("Data") as store:
         data.knowledge_part(store, draft_id, keys)
     with forgotten, shown_errors("forgetting_set"):
         st.caption(
-            "Other questions that the model answers well today. Every tuned candidate and its base are asked them too, by"
-            " the candidate's own prompt, to see what the tuning cost. A column that the prompt names has to be there;"
-            " {input} always is."
+            "Other questions, which the model answers well today. Each tuned candidate and its base answer them too, with"
+            " the candidate's own prompt: what the tuned one no longer knows is what the tuning has cost. The file needs"
+            " the columns that the prompt names; the question itself is always {input}."
         )
         data.examples_part(store, draft_id, keys, "forgetting_set")
 
     if "eval_set" in keys:
-        st.subheader("Findings", anchor=False)
+        st.header("Findings", anchor=False)
         with shown_errors("findings"):
             findings_list(store, draft_id, keys)
         st.page_link("pages/2_Candidates.py", label="Next: define candidates", query_params={address.DRAFT: draft_id})

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.store.store import RunRow, Store
-from ui import address, comparison, curves, distilled, exports, retrieval, sharing, state, tuned
+from ui import address, comparison, curves, demo, distilled, exports, retrieval, sharing, state, tuned
 from ui.differing import where_they_differ
 from ui.frame import frame
 from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
@@ -14,9 +14,14 @@ def show(store: Store, run: RunRow) -> None:
     report = report_of(store, run)
     head(store, report)
     comparison.answer(report.comparison, report.decision, run.state)
+    if run.state in ACTIVE:
+        st.page_link(
+            "pages/3_Run.py", label="Each candidate's progress, pause and cancel", query_params={state.RUN: run.id}
+        )
+        if not any(one.n_scored for one in report.comparison.candidates):
+            return  # charts and tables of nothing would only push this away
     comparison.evidence(report.comparison, report.latencies_s)
-    against = comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
-    comparison.table(report.comparison, against)
+    comparison.standing(report.comparison, report.decision, state.of_run(state.BASELINE, run.id))
     tuned.before_after(report.comparison)
     curves.curves(report.comparison)
     distilled.outcome(report.comparison)
@@ -38,7 +43,9 @@ def watch(store: Store, run_id: str) -> None:
 with frame("Compare") as store:
     run_id = address.run_id()
     if run_id is None:
-        st.header("Compare", anchor=False)
+        st.title("Compare", anchor=False)
+        if not store.runs(limit=1):
+            demo.nothing_yet(store)
         run_list(store, on_compare=True)
     elif (run := store.run(run_id)).state in ACTIVE:
         watch(store, run_id)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import address, decide, tuned
+from ui import address, decide, demo, tuned
 from ui.frame import frame
 from ui.runs import report_of
 
@@ -10,8 +10,8 @@ with frame("Decide") as store:
     newest = store.runs(limit=1)
     run_id = address.run_id() or (newest[0].id if newest else None)
     if run_id is None:
-        st.info("Nothing has been run yet.")
-        st.page_link("pages/1_Data.py", label="Start with an eval set")
+        st.title("Decide", anchor=False)
+        demo.nothing_yet(store)
     else:
         report = report_of(store, store.run(run_id))
         decide.verdict(report)

@@ -15,14 +15,13 @@ with viewer_frame("Shared comparison") as store:
     shared = open_shared(store, token)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap=None):
-            st.header(plain(shared.name), anchor=False)
+            st.title(plain(shared.name), anchor=False)
             frozen = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(shared.shared_at))
             st.caption(f"{shared.n:,} examples · {shared.state} · as of {frozen}")
         sharing.download(shared)
     comparison.answer(shared.comparison, shared.decision, shared.state)
     comparison.evidence(shared.comparison, shared.latencies_s)
-    baseline = comparison.standing(shared.comparison, shared.decision, state.BASELINE)
-    comparison.table(shared.comparison, baseline)
+    comparison.standing(shared.comparison, shared.decision, state.BASELINE)
     tuned.before_after(shared.comparison)
     curves.curves(shared.comparison)
     distilled.outcome(shared.comparison)

@@ -74,10 +74,10 @@ def accuracy(comparison: Comparison) -> Chart:
     look, figure = looks(comparison.candidates), go.Figure()
     for one in ranked:
         if one.accuracy is None or one.interval is None:
-            _unknown(figure, one.name, "nothing graded yet")
+            _unknown(figure, one.name)
             continue
         _dot(figure, Share(one.name, one.method, one.accuracy, one.interval), look[one.name])
-    _rows(figure, [one.name for one in ranked])
+    _rows(figure, {one.name: "nothing graded yet" if one.accuracy is None else figures.accuracy(one) for one in ranked})
     figure.update_xaxes(title="right answers, %, with 95 % interval", range=_percent_range(ranked), nticks=6)
     said = "; ".join(f"{one.name} {figures.accuracy(one)}" for one in ranked)
     return Chart(figure, f"Accuracy with 95 % intervals, best first: {said}.")
@@ -88,7 +88,7 @@ def shares(shown: Sequence[Share], chance: float | None) -> Chart:
     look, figure = looks(shown), go.Figure()
     for one in shown:
         _dot(figure, one, look[one.name])
-    _rows(figure, [one.name for one in shown])
+    _rows(figure, {one.name: figures.with_interval(one.value, one.interval) for one in shown})
     figure.update_xaxes(title="right answers, %", range=[-2, 102], nticks=6)
     if chance is not None:
         figure.add_vline(
@@ -156,9 +156,11 @@ def cost(comparison: Comparison) -> Chart:
     """What 1,000 answers cost: bars from zero. An unknown cost has no bar, and says so."""
     look, figure = looks(comparison.candidates), go.Figure()
     dearest_first = sorted(comparison.candidates, key=lambda one: (one.cost_per_1k_usd is None, one.cost_per_1k_usd))
+    said: dict[str, str] = {}
     for one in dearest_first:
+        said[one.name] = _dollars(one)
         if one.cost_per_1k_usd is None:
-            _unknown(figure, one.name, "unknown")
+            _unknown(figure, one.name)
             continue
         figure.add_bar(
             x=[float(one.cost_per_1k_usd)],
@@ -168,16 +170,17 @@ def cost(comparison: Comparison) -> Chart:
             marker={"color": look[one.name].colour},
             hovertemplate=f"{escape(one.name)}: {figures.dollars(one.cost_per_1k_usd)} per 1,000<extra></extra>",
         )
-        once = f" + {figures.dollars(one.training_cost_usd)} once" if one.training_cost_usd is not None else ""
-        _right_label(figure, one.name, figures.dollars(one.cost_per_1k_usd) + once)
-    _rows(figure, [one.name for one in dearest_first])
+        if one.training_cost_usd is not None:
+            said[one.name] += f" + {figures.dollars(one.training_cost_usd)} once"
+    _rows(figure, said)
     figure.update_xaxes(
         title="$ per 1,000 answers", rangemode="tozero", tickprefix="$", nticks=4, exponentformat="none"
     )
     if all(one.cost_per_1k_usd is None for one in dearest_first):
         figure.update_xaxes(range=[0, 1], showticklabels=False)
-    said = "; ".join(f"{one.name} {_dollars(one)}" for one in dearest_first)
-    return Chart(figure, f"Cost per 1,000 answers, cheapest first: {said}.")
+    return Chart(
+        figure, f"Cost per 1,000 answers, cheapest first: {'; '.join(f'{name} {cost}' for name, cost in said.items())}."
+    )
 
 
 def accuracy_against_cost(comparison: Comparison) -> Chart:
@@ -237,9 +240,8 @@ def differences(comparison: Comparison, baseline: str, found: Mapping[str, Again
             error_x=_bars([100 * pair.interval.high - points], [points - 100 * pair.interval.low], style),
             hovertemplate=f"{escape(one.name)}: {figures.points(pair.difference, pair.interval)}<extra></extra>",
         )
-        _right_label(figure, one.name, pair.verdict)
     figure.add_vline(x=0, line={"color": _QUIET, "width": 1.5})
-    _rows(figure, [one.name for one in ranked])
+    _rows(figure, {one.name: found[one.name].verdict for one in ranked})
     bounds = [0.0, *(100 * end for pair in found.values() for end in (pair.interval.low, pair.interval.high))]
     room = 0.12 * (max(bounds) - min(bounds)) or 1.0
     figure.update_xaxes(title="points above (right) or below (left), with 95 % interval", zeroline=False)
@@ -264,7 +266,6 @@ def _dot(figure: go.Figure, one: Share, look: Look) -> None:
         error_x=_bars([100 * one.interval.high - percent], [percent - 100 * one.interval.low], look),
         hovertemplate=f"{escape(one.name)}: {said}<extra></extra>",
     )
-    _right_label(figure, one.name, said)
 
 
 def _marker(look: Look, size: int) -> dict[str, Any]:
@@ -278,30 +279,28 @@ def _bars(above: list[float], below: list[float], look: Look) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rows(figure: go.Figure, names: Sequence[str]) -> None:
-    """A row a candidate, the first on top, its name on the line above its mark: names keep their room at any width."""
-    labels = [_label(name) for name in names]
+def _rows(figure: go.Figure, said: Mapping[str, str]) -> None:
+    """A row a candidate, the first on top. On the line above its mark stand its name and, at the right, what is `said`
+    of it: both keep their room at any width.
+    """
+    labels = [_label(name) for name in said]
     figure.update_yaxes(
         categoryorder="array", categoryarray=labels[::-1], range=[-0.6, len(labels) - 0.25], showticklabels=False,
         showgrid=False, zeroline=False,
     )  # fmt: skip
-    for name in labels:
-        figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=name, yanchor="bottom", yshift=9, text=name, showarrow=False
-        )
+    written = [
+        {"x": x, "xanchor": anchor, "y": row, "text": text}
+        for row, right in zip(labels, said.values(), strict=True)
+        for x, anchor, text in ((0, "left", row), (1, "right", right))
+    ]
+    above = {"xref": "paper", "yanchor": "bottom", "yshift": 9, "showarrow": False}
+    figure.update_layout(annotations=[{**one, **above} for one in written])  # at once: one by one Plotly copies all
     _height(figure, len(labels))
 
 
-def _right_label(figure: go.Figure, name: str, text: str) -> None:
-    figure.add_annotation(
-        x=1, xref="paper", xanchor="right", y=_label(name), yanchor="bottom", yshift=9, text=text, showarrow=False
-    )
-
-
-def _unknown(figure: go.Figure, name: str, text: str) -> None:
-    """A candidate without the figure keeps its row and says so; nothing is drawn for it."""
+def _unknown(figure: go.Figure, name: str) -> None:
+    """A candidate without the figure keeps its row; nothing is drawn for it."""
     figure.add_scatter(x=[None], y=[_label(name)], mode="markers", hoverinfo="skip")
-    _right_label(figure, name, text)
 
 
 def _nothing(figure: go.Figure, text: str) -> None:

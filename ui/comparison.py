@@ -5,8 +5,9 @@ from typing import Any
 
 import streamlit as st
 
+from ftvp_core.decision.rules import MEANING
 from ftvp_core.report import figures
-from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, warnings
+from ftvp_core.report.relations import against, baseline, best_first, failures, not_run, notes, warnings
 from ftvp_core.report.sentence import slice_finding, summary
 from ftvp_core.report.share import thinned
 from ftvp_core.types import CandidateFigures, Comparison, Decision
@@ -18,7 +19,7 @@ _PLOT = {"displayModeBar": False, "responsive": True}
 
 
 def answer(comparison: Comparison, decision: Decision, run_state: str) -> None:
-    """Warnings, then the sentences: what can be concluded, and what can't yet."""
+    """What may turn the verdict, the sentences that say what can be concluded, and what else is good to know."""
     found = warnings(decision, run_state)
     if found:
         with st.container(border=True, key="warnings", gap="xsmall"):
@@ -27,6 +28,10 @@ def answer(comparison: Comparison, decision: Decision, run_state: str) -> None:
     with st.container(key="answer", gap="small"):
         for sentence in summary(comparison, decision):
             st.text(sentence)
+    if told := notes(decision):
+        with st.expander(f"Good to know ({len(told)})"):
+            for one in told:
+                st.text(one.message)
 
 
 def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]]) -> None:
@@ -44,8 +49,12 @@ def evidence(comparison: Comparison, latencies_s: Mapping[str, Sequence[float]])
             draw(chart, height)
 
 
-def standing(comparison: Comparison, decision: Decision, key: str) -> str:
-    """Accuracy against cost, beside the differences from a baseline that the visitor chooses; returns its name."""
+@st.fragment
+def standing(comparison: Comparison, decision: Decision, key: str) -> None:
+    """Accuracy against cost, the differences from a baseline that the visitor chooses, and the table beside it.
+
+    Another baseline draws this part again, and no other.
+    """
     names = [one.name for one in comparison.candidates]
     left, right = st.columns(2, border=True)
     with right, st.container(horizontal=True, vertical_alignment="center"):
@@ -63,10 +72,10 @@ def standing(comparison: Comparison, decision: Decision, key: str) -> str:
         draw(differences, height)
         if len(comparison.pairs) > 1:
             st.caption(f"Intervals: 95 % each. Verdicts: adjusted for all {len(comparison.pairs)} pairs (Holm).")
-    return chosen
+    _table(comparison, chosen)
 
 
-def table(comparison: Comparison, against_name: str) -> None:
+def _table(comparison: Comparison, against_name: str) -> None:
     """One row a candidate, the best first; units stand in the header, an unknown figure says so."""
     import pandas as pd
 
@@ -125,7 +134,7 @@ def slices(comparison: Comparison) -> None:
 
     if not comparison.slices or all(one.accuracy is None for one in comparison.candidates):
         return
-    st.subheader("By tag", anchor="tags")
+    st.header("By tag", anchor="tags")
     # Columns by number: a candidate may be called `tag`.
     places = {f"{at}": one.name for at, one in enumerate(comparison.candidates)}
     rows = [
@@ -134,7 +143,7 @@ def slices(comparison: Comparison) -> None:
         for one in comparison.slices
     ]
     config = {place: st.column_config.TextColumn(name, alignment="right") for place, name in places.items()}
-    frame = pd.DataFrame(rows, columns=["tag", "examples", *places, "shown better"])
+    frame = pd.DataFrame(rows, columns=["tag", "examples", "shown better", *places])
     st.dataframe(frame, column_config=config, hide_index=True, height="content", alt="Accuracy with interval by tag.")
 
 
@@ -143,8 +152,9 @@ def rules(decision: Decision) -> None:
     with st.expander("How this was decided"):
         for rule in decision.rules:
             with st.container(horizontal=True, gap="small"):
-                st.badge("fired" if rule.fired else "not fired", color="green" if rule.fired else "gray")
-                st.markdown(f"**{plain(rule.id)}**", width="content")
+                state = "holds" if rule.fired else "doesn't hold" if rule.applies else "not tried"
+                st.badge(state, color="green" if rule.fired else "gray")
+                st.markdown(f"**{MEANING[rule.id]}**", width="content")
                 st.text(rule.evidence)
 
 

@@ -33,7 +33,7 @@ def curves(comparison: Comparison) -> None:
     shown = [one for one in comparison.curves if any(point.figures.accuracy is not None for point in one.points)]
     if not shown:
         return
-    st.subheader("Curves", anchor="curves")
+    st.header("Curves", anchor="curves")
     beside = {floor.floor for one in shown for floor in one.beside_floor}
     for curve in shown:
         if curve.over == "train.rows" and curve.candidate in beside:

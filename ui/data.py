@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from ftvp_core.drafts import Keys, Part, Reading, change, keep_upload, keep_uploads, read_as
+from ftvp_core.drafts import Keys, Part, Reading, change, keep_upload, keep_uploads, read_as, without_folders
 from ftvp_core.editions import RECORDED, add_recorded, go_back, keep_split, note_of
 from ftvp_core.errors import UserError
 from ftvp_core.store.store import Store
 from ftvp_core.types import Example
-from ui.reading import knowledge_of, reading_of
+from ui.reading import is_readable, knowledge_of, reading_of
 from ui.words import plain
 
 PREVIEW_ROWS = 8
@@ -53,7 +53,7 @@ def examples_part(store: Store, draft_id: str, keys: Keys, part: Part) -> None:
     _as_read(store, draft_id, keys, part, reading)
     _choices(store, draft_id, keys, part, reading)
     if reading.examples is None:
-        st.error(plain(reading.problem or ""))
+        st.error(plain(without_folders(reading.problem or "")))
         _several_readings(store, draft_id, keys, part, reading)
         preview = pd.DataFrame(list(reading.table.rows[:PREVIEW_ROWS]), columns=list(reading.table.columns)).astype(str)
         st.dataframe(preview, hide_index=True, alt=f"The first {len(preview)} rows of the file")
@@ -65,7 +65,7 @@ def examples_part(store: Store, draft_id: str, keys: Keys, part: Part) -> None:
 
 def split_off(store: Store, draft_id: str, keys: Keys) -> None:
     """A training set from the eval set's own rows, where there is no file for one."""
-    evaluated = reading_of(keys, "eval_set")
+    evaluated = reading_of(keys, "eval_set") if is_readable(keys, "eval_set") else None
     if "train_set" in keys or evaluated is None or evaluated.examples is None:
         return
     with st.container(border=True):
@@ -120,7 +120,8 @@ def _as_read(store: Store, draft_id: str, keys: Keys, part: Part, reading: Readi
     rows = len(reading.examples.examples) if reading.examples else len(table.rows)
     format_ = reading.examples.format if reading.examples else table.format
     sheet = f", sheet {table.sheet}" if table.sheet else ""
-    st.markdown(f"**{plain(Path(table.path).name)}**: {rows:,} rows, {plain(f'{format_}, {table.encoding}{sheet}')}")
+    encoding = f", {table.encoding}" if table.encoding != "binary" else ""
+    st.markdown(f"**{plain(Path(table.path).name)}**: {rows:,} rows, {plain(f'{format_}{encoding}{sheet}')}")
     note = note_of(keys, part)
     if note is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -179,7 +180,7 @@ def _several_readings(store: Store, draft_id: str, keys: Keys, part: Part, readi
             try:
                 _table(read_as(keys, part, reading.table, name, COMPARED_ROWS), f"The first rows read as {name}")
             except UserError as error:
-                st.caption(plain(str(error)))
+                st.caption(plain(without_folders(str(error))))
             if st.button(f"Read it as {plain(name)}", key=f"{part}-read-as-{name}"):
                 change(store, draft_id, **{part: {**keys[part], "format": name}})
                 st.rerun()

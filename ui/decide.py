@@ -11,11 +11,17 @@ from ui import comparison
 from ui.runs import state_line
 from ui.words import plain
 
+#: How one of several candidates is chosen, for who wonders why it isn't the one that is most often right.
+HOW = (
+    "Chosen is what takes the least to build and keep, and of that the cheapest. Another takes its place only where it"
+    " is shown to be right more often, or as often at half the cost or time."
+)
+
 
 def verdict(report: Report) -> None:
     """Warnings first: they may be why the verdict is wrong."""
     chosen = report.decision.choose
-    st.header(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
+    st.title(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
     st.caption(state_line(report.run, len(report.eval_set.examples)))
     comparison.answer(report.comparison, report.decision, report.run.state)
     for one in report.comparison.distillations:
@@ -24,14 +30,18 @@ def verdict(report: Report) -> None:
 
 def reasons(decision: Decision) -> None:
     """Every rule of the thesis, the ones that fired first, each with the figures that made it."""
-    st.subheader("Why")
-    for rule in sorted(decision.rules, key=lambda one: not one.fired):
-        with st.container(border=True):
-            st.markdown(
-                f"{':material/check:' if rule.fired else ':material/remove:'} **{MEANING[rule.id]}**"
-                + ("" if rule.fired else " — not here")
-            )
+    st.header("Why", anchor=False)
+    st.caption(HOW)
+    tried = [rule for rule in decision.rules if rule.applies]
+    for rule in sorted(tried, key=lambda one: not one.fired):
+        with st.container(border=True, gap="xsmall"):
+            sign, said = (":material/check:", "holds") if rule.fired else (":material/remove:", "doesn't hold here")
+            st.markdown(f"{sign} **{MEANING[rule.id]}** — {said}")
             st.text(rule.evidence)
+    if missing := [rule for rule in decision.rules if not rule.applies]:
+        with st.expander(f"Not tried ({len(missing)})"):
+            for rule in missing:
+                st.markdown(f"{MEANING[rule.id]} — {plain(rule.evidence)}")
 
 
 def break_even(report: Report) -> None:
@@ -39,7 +49,7 @@ def break_even(report: Report) -> None:
     volumes = [one for one in report.decision.break_even if one.requests_per_month is not None]
     if not volumes:
         return
-    st.subheader("Break-even", anchor=False)
+    st.header("Break-even", anchor=False)
     month = report.spec.decide.requests_per_month
     for one in volumes:
         pays = "pays" if month >= (one.requests_per_month or 0) else "doesn't pay"

@@ -6,13 +6,29 @@ from typing import Any
 
 import streamlit as st
 
-from ftvp_core.jobs.enqueue import DEMO
+from ftvp_core.jobs.enqueue import DEMO, enqueue_demo
+from ftvp_core.store.store import Store
 from ftvp_core.types import Interval
-from ui import charts
+from ui import charts, state
 from ui.comparison import draw, level
 from ui.words import plain
 
 FINDINGS = DEMO.parent / "findings.json"
+
+
+def run_button(store: Store) -> None:
+    """Starts the shipped comparison and goes to it. Raises UserError."""
+    if st.button("Run the demo", help="A small shipped model, asked 200 questions six ways: no key, no network"):
+        run_id = enqueue_demo(store)
+        st.switch_page("pages/4_Compare.py", query_params={state.RUN: run_id})
+
+
+def nothing_yet(store: Store) -> None:
+    """What a page about a run says before there is any."""
+    st.info("Nothing has been run yet. The demo takes a few minutes; your own comparison starts with an eval set.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        run_button(store)
+        st.page_link("pages/1_Data.py", label="Start with your own eval set")
 
 
 def findings(*, expanded: bool) -> None:

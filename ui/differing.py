@@ -23,7 +23,7 @@ def where_they_differ(store: Store, report: Report) -> None:
     names = [candidate.name for candidate in report.spec.candidates]
     if len(names) < 2:
         return
-    st.subheader("Where they differ", anchor="differ")
+    st.header("Where they differ", anchor="differ")
     run_id = report.run.id
     chosen = report.decision.choose or names[0]
     left, right = st.columns(2)

@@ -106,7 +106,7 @@ def _paid(name: str, provider: str, rows: int, answers: int) -> str:
 def outcome(comparison: Comparison) -> None:
     """Each distillation in sentences, and teacher, student before and after side by side."""
     for one in comparison.distillations:
-        st.subheader(f"Distilled: {plain(one.teacher)} into {plain(one.student)}", anchor=False)
+        st.header(f"Distilled: {plain(one.teacher)} into {plain(one.student)}", anchor=False)
         for sentence in sentences(one, comparison):
             st.text(sentence)
         _side_by_side(one, comparison)

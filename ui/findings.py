@@ -9,7 +9,7 @@ from ftvp_core.drafts import Keys
 from ftvp_core.editions import keep_mended, mendable
 from ftvp_core.store.store import Store
 from ftvp_core.types import ExampleSet, Finding
-from ui.reading import findings_of, reading_of
+from ui.reading import findings_of, is_readable, reading_of
 from ui.words import plain
 
 SHOWN_ROWS = 200
@@ -18,6 +18,9 @@ _HELP = "Keeps a cleaned version; the file stays, and Undo goes back to it"
 
 
 def findings_list(store: Store, draft_id: str, keys: Keys) -> None:
+    if not (is_readable(keys, "eval_set") and is_readable(keys, "train_set")):
+        st.text("Nothing is checked while a file can't be read: its own tab says why.")
+        return
     read = {"eval": reading_of(keys, "eval_set"), "train": reading_of(keys, "train_set")}
     sets = {part: reading.examples if reading else None for part, reading in read.items()}
     for finding in findings_of(keys):

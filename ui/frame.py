@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from ftvp_core.access import AccessDenied, engineer_store, viewer_store
+from ftvp_core.drafts import without_folders
 from ftvp_core.errors import FtvpError
 from ftvp_core.store.store import Store
 from ui import address, state
@@ -111,4 +112,4 @@ def _keep_key() -> None:
 def _say(error: FtvpError, part: str = "page") -> None:
     """An error's text as it is: names and paths in it are no markup."""
     with st.container(border=True, key=f"problem-{part}"):
-        st.text(str(error))
+        st.text(without_folders(str(error)))

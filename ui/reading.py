@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ftvp_core.drafts import Keys, Part, Reading, findings, read_knowledge, read_part, suggested_schema
+from ftvp_core.errors import UserError
 from ftvp_core.types import Finding, Knowledge
 
 #: Sets of a million rows are large: few are kept.
@@ -15,6 +16,15 @@ _KEPT = 4
 def reading_of(keys: Keys, part: Part) -> Reading | None:
     """How the part's file is read. Raises UserError for the file."""
     return _reading(json.dumps({part: keys[part]}, sort_keys=True), part) if part in keys else None
+
+
+def is_readable(keys: Keys, part: Part) -> bool:
+    """Whether the part's file can be read, for those who don't say why not: its own tab does."""
+    try:
+        reading_of(keys, part)
+    except UserError:
+        return False
+    return True
 
 
 def knowledge_of(keys: Keys) -> Knowledge | None:

@@ -21,7 +21,7 @@ def figures(store: Store, report: Report) -> None:
         return
     import pandas as pd
 
-    st.subheader("Retrieval", anchor="retrieval")
+    st.header("Retrieval", anchor="retrieval")
     counts = _diagnosed(store, report, report.run.id, sum(one.n_scored for one in measured))
     rows: list[dict[str, Any]] = []
     for one in measured:

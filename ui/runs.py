@@ -6,6 +6,8 @@ from functools import partial
 
 import streamlit as st
 
+from ftvp_core.jobs.progress import left_s
+from ftvp_core.report import figures
 from ftvp_core.report.load import ReadSet, Report, load_report, stored_findings
 from ftvp_core.report.write import candidate_rows, csv_text, example_rows
 from ftvp_core.store.store import RunRow, Store
@@ -25,12 +27,8 @@ _LISTED = 20
 
 
 def run_list(store: Store, *, on_compare: bool = False) -> None:
-    """The newest runs, each a link to its comparison. Without any: what to do."""
+    """The newest runs, each a link to its comparison."""
     runs = store.runs()
-    if not runs:
-        st.text("There is no comparison yet. Run the shipped one, or your own comparison file:")
-        st.code("make demo\npython -m ftvp_core run FILE", language="shell")
-        return
     for run in runs[:_LISTED]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             if on_compare:  # a link to the page that one is on leaves the address as it is
@@ -54,10 +52,12 @@ def state_line(run: RunRow, examples: int) -> str:
 
 
 def progress_line(run: RunRow) -> tuple[float, str]:
-    """The share done, and the same in words."""
+    """The share done, and the same in words, with the time left where it is known."""
     found = run.progress or {}
     done, total, phase = found.get("done", 0), found.get("total", 0), found.get("phase", run.state)
-    return (done / total if total else 0.0), f"{phase}: {done:,} of {total:,}" if total else str(phase)
+    left = left_s(run)
+    more = f", about {figures.duration(left)} left" if left is not None else ""
+    return (done / total if total else 0.0), f"{phase}: {done:,} of {total:,}{more}" if total else str(phase)
 
 
 def how_to_go_on(run: RunRow) -> str | None:
@@ -89,7 +89,7 @@ def head(store: Store, report: Report) -> None:
     run = report.run
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap=None):
-            st.header(plain(run.name), anchor=False)
+            st.title(plain(run.name), anchor=False)
             st.caption(state_line(run, len(report.eval_set.examples)))
         downloads(report, store)
     if run.state in ACTIVE:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from ftvp_core.report import figures
-from ftvp_core.types import BeforeAfter, Comparison, Measured
+from ftvp_core.types import BeforeAfter, Comparison, Measured, Tuned
 from ui.words import plain
 
 #: So much of an adapter's name tells it from others.
@@ -17,7 +17,7 @@ def before_after(comparison: Comparison) -> None:
     """One row a tuned candidate, then what isn't to be adopted, in these words."""
     if not comparison.tunes:
         return
-    st.subheader("Before and after tuning", anchor="tuned")
+    st.header("Before and after tuning", anchor="tuned")
     forgetting = next((one.forgetting_set for one in comparison.tunes if one.forgetting_set), None)
     rows: list[dict[str, Any]] = []
     for one in comparison.tunes:
@@ -27,7 +27,7 @@ def before_after(comparison: Comparison) -> None:
             "before, %": _percent(one.change.before if one.change else None),
             "after, %": _percent(one.change.after if one.change else None),
             "change, points": _points(one.change),
-            "finding": f"{one.change.verdict}: {one.advice}" if one.change and one.advice else "nothing to compare",
+            "finding": _finding(one),
         }
         if forgetting:
             row |= {
@@ -50,7 +50,8 @@ def before_after(comparison: Comparison) -> None:
         }
         for one in comparison.tunes
     ]
-    _table(adapters, "One row a tuned candidate: which adapter answered, and how it was trained.")
+    with st.expander("Which adapter answered, and how it was trained"):
+        _table(adapters, "One row a tuned candidate: which adapter answered, and how it was trained.")
 
 
 def _table(rows: list[dict[str, Any]], alt: str) -> None:
@@ -59,6 +60,7 @@ def _table(rows: list[dict[str, Any]], alt: str) -> None:
         pd.DataFrame(rows),
         column_config={
             "candidate": st.column_config.TextColumn(pinned=True),
+            "trained rows": st.column_config.NumberColumn(format="localized"),
             **dict.fromkeys((one for one in rows[0] if one.endswith((", %", ", points"))), right),
         },
         hide_index=True,
@@ -66,6 +68,12 @@ def _table(rows: list[dict[str, Any]], alt: str) -> None:
         placeholder="unknown",
         alt=alt,
     )
+
+
+def _finding(one: Tuned) -> str:
+    if one.change is None or one.advice is None:
+        return "nothing to compare"
+    return one.advice if one.change.verdict == "better" else f"{one.change.verdict}; {one.advice}"
 
 
 def _percent(one: Measured | None) -> str | None:

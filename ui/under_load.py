@@ -19,7 +19,7 @@ def under_load(comparison: Comparison) -> None:
 
     if not comparison.load:
         return
-    st.subheader("Under load", anchor="load")
+    st.header("Under load", anchor="load")
     left, right = st.columns(2, border=True)
     with left:
         st.markdown("**Latency by calls in flight** · p50 solid, p95 dotted")

@@ -105,6 +105,8 @@ MENDS: Mapping[str, tuple[Check, Mend]] = {
     "duplicate-exact": (leaks.duplicate_exact, _drop),
     "duplicate-near": (leaks.duplicate_near, _drop),
     "contradiction": (leaks.contradiction, _drop),
+    "empty-input": (answers.empty_input, _drop),
+    "error-cell": (answers.error_cell, _drop),
     "empty-reference": (answers.empty_reference, _drop),
     "refusal": (answers.refusal, _drop),
     "answer-cut": (answers.answer_cut, _drop),

@@ -35,7 +35,7 @@ ROW_BYTES, CELL_BYTES = 200, 60
 #: Seconds for the first million bytes, more for each other, and the most.
 BASE_S, S_PER_MB, MOST_S = 8, 4, 180
 #: A reader that reads otherwise has another: what was kept by the one before isn't taken.
-VERSION = 1
+VERSION = 2
 
 ROOT = Path(__file__).parents[2]
 #: What Python and its libraries need to start. Nothing else goes to the child, keys least of all.

@@ -1,10 +1,14 @@
-"""Workbooks and Parquet, read as rows of text: a cell is what it looks like, whole numbers without `.0`, dates ISO."""
+"""Workbooks and Parquet, read as rows of text: a cell is what it looks like, whole numbers without `.0`, dates ISO.
+
+An XLSX's error cells are read as what they show; the checks warn of them.
+"""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from ftvp_core.data.sheet_errors import error_cells
 from ftvp_core.errors import UserError
 
 BATCH = 1024
@@ -24,12 +28,19 @@ def read_workbook(data: bytes, where: str) -> tuple[str, Iterator[list[str]]]:
         for name in workbook.sheet_names:
             sheet = workbook.get_sheet_by_name(name)
             if sheet.height:
-                return name, filter(any, ([shown(cell) for cell in line] for line in sheet.iter_rows()))
+                return name, filter(any, _lines(sheet, error_cells(data, name)))
     except PasswordError:
         raise locked from None
     except (CalamineError, OSError, ValueError) as error:  # cut off, damaged, or no workbook at all
         raise UserError(where, f"can't be read as a workbook ({error})", "open it and save it again") from None
     raise UserError(where, "holds no sheet with a filled cell", "give it a header and rows")
+
+
+def _lines(sheet: Any, errors: Mapping[tuple[int, int], str]) -> Iterator[list[str]]:
+    """The lines' cells as text. `errors` by (row, column), from 0: the reader shows such a cell as empty."""
+    left = sheet.start[1]
+    for number, line in enumerate(sheet.iter_rows()):
+        yield [shown(cell) or errors.get((number, left + at), "") for at, cell in enumerate(line)]
 
 
 def read_parquet(data: bytes, where: str) -> tuple[tuple[str, ...], Iterator[list[Any]]]:

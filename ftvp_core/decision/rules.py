@@ -4,7 +4,7 @@ Prompt (and retrieval) first; a candidate that takes more to build and keep is a
 to be better on held-out data. Each rule says whether it fired and the figures that made it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ftvp_core.analysis.paired import examples_to_decide
@@ -16,6 +16,7 @@ from ftvp_core.types import (
     Comparison,
     Decision,
     Finding,
+    Interval,
     Method,
     PairFigures,
     RuleTrace,
@@ -124,7 +125,7 @@ def _prompt_reaches_target(case: Case) -> RuleTrace:
     """A good prompt is enough from the target (80 %) on."""
     best = next(iter(case.scored("prompt", "few-shot", "rag")), None)
     if best is None or best.interval is None:
-        return RuleTrace("prompt-reaches-target", False, "no prompt or RAG candidate was scored")
+        return _missing("prompt-reaches-target", "a prompt, few-shot or RAG")
     fired = best.interval.low >= case.settings.target
     return RuleTrace("prompt-reaches-target", fired, f"{_accuracy(best)}; target {_percent(case.settings.target)}")
 
@@ -133,7 +134,7 @@ def _below_target(case: Case) -> RuleTrace:
     """Below the target with a good prompt: a candidate for fine-tuning, if no tuned one is there yet."""
     best = next(iter(case.scored("prompt", "few-shot", "rag")), None)
     if best is None or best.interval is None:
-        return RuleTrace("fine-tuning-candidate", False, "no prompt or RAG candidate was scored")
+        return _missing("fine-tuning-candidate", "a prompt, few-shot or RAG")
     sure = best.interval.high < case.settings.target
     said = "" if sure or best.interval.low >= case.settings.target else "; not decided: the interval holds the target"
     return RuleTrace("fine-tuning-candidate", sure, f"{_accuracy(best)}; target {_percent(case.settings.target)}{said}")
@@ -141,12 +142,16 @@ def _below_target(case: Case) -> RuleTrace:
 
 def _new_knowledge(case: Case) -> RuleTrace:
     """Retrieval shown better than prompting: the task needs knowledge that the model lacks."""
-    return _best_against("new-knowledge", case, ("rag", "fine-tuned+rag"), ("prompt", "few-shot", "fine-tuned"))
+    needs = "RAG beside a candidate without retrieval"
+    return _best_against("new-knowledge", case, ("rag", "fine-tuned+rag"), ("prompt", "few-shot", "fine-tuned"), needs)
 
 
 def _style(case: Case) -> RuleTrace:
     """Fine-tuning shown better than every prompt and RAG: style or format that prompting doesn't reach."""
-    return _best_against("fine-tuning-adopted", case, ("fine-tuned", "fine-tuned+rag"), ("prompt", "few-shot", "rag"))
+    needs = "a tuned candidate beside a prompt, few-shot or RAG"
+    return _best_against(
+        "fine-tuning-adopted", case, ("fine-tuned", "fine-tuned+rag"), ("prompt", "few-shot", "rag"), needs
+    )
 
 
 def _no_improvement(case: Case) -> RuleTrace:
@@ -155,16 +160,15 @@ def _no_improvement(case: Case) -> RuleTrace:
     tuned = case.scored("fine-tuned", "fine-tuned+rag")
     others = case.scored("prompt", "few-shot", "rag")
     fired = bool(tuned and others) and not adopted.fired
-    return RuleTrace(
-        "no-improvement", fired, f"{adopted.evidence}; no improvement: don't adopt" if fired else adopted.evidence
-    )
+    said = f"{adopted.evidence}; no improvement: don't adopt" if fired else adopted.evidence
+    return RuleTrace("no-improvement", fired, said, adopted.applies)
 
 
 def _floor_wins(case: Case) -> RuleTrace:
     """No model is shown better than a classical classifier: nothing more is worth its cost."""
     floors, models = case.scored("floor"), case.scored("prompt", "few-shot", "rag", "fine-tuned", "fine-tuned+rag")
     if not floors or not models:
-        return RuleTrace("floor-wins", False, "needs a floor and a model candidate")
+        return _missing("floor-wins", "a floor beside a model")
     verdicts = [(one, *case.pair(one.name, floors[0].name)) for one in models]
     better = [one for one, _, _, said in verdicts if said == "better"]
     best, pair, difference, said = verdicts[0]
@@ -179,7 +183,7 @@ def _structured_output(case: Case) -> RuleTrace:
     with_schema = [one for one in case.scored() if one.name in case.structured]
     without = [one for one in case.scored("prompt", "few-shot") if one.name not in case.structured]
     if not with_schema or not without:
-        return RuleTrace("structured-output", False, "needs a candidate with an output schema and one without")
+        return _missing("structured-output", "an output schema beside a prompt without one")
     best = with_schema[0]
     pair, difference, said = case.pair(best.name, without[0].name)
     evidence, valid = _versus(best.name, without[0].name, pair, difference, said), best.valid_output
@@ -198,19 +202,18 @@ def _smaller(case: Case) -> RuleTrace:
         pair, difference, said = case.pair(one.name, best.name)
         if said != "equivalent":
             continue
-        for what, mine, its in (
-            ("cost per 1,000", _cost(one), _cost(best)),
-            ("median latency", _median_latency(one), _median_latency(best)),
-        ):
+        for mine, its, beside in _prices(one, best):
             if _is_much_less(mine, its):
                 evidence = _versus(one.name, best.name, pair, difference, said)
-                return RuleTrace("smaller-is-enough", True, f"{evidence}; {what} {mine:.3g} against {its:.3g}")
+                return RuleTrace("smaller-is-enough", True, f"{evidence}; {beside}")
     return RuleTrace("smaller-is-enough", False, "no candidate is equivalent to the best at half its cost or latency")
 
 
 def _distilled(case: Case) -> RuleTrace:
     """A student that holds its teacher's accuracy at half its cost or latency: latency and cost are what to distil for."""
-    evidence = "no candidate learned from another's answers"
+    if not case.comparison.distillations:
+        return _missing("distilled-is-enough", "a student that learned another candidate's answers")
+    evidence = "the student or its teacher wasn't scored"
     by_name = {one.name: one for one in case.scored()}
     for one in case.comparison.distillations:
         student, teacher = by_name.get(one.student), by_name.get(one.teacher)
@@ -219,13 +222,9 @@ def _distilled(case: Case) -> RuleTrace:
         compared = case.pair(student.name, teacher.name)
         lines = [_versus(student.name, teacher.name, *compared)]
         saves = False
-        for what, mine, its in (
-            ("cost per 1,000", _cost(student), _cost(teacher)),
-            ("median latency", _median_latency(student), _median_latency(teacher)),
-        ):
+        for mine, its, beside in _prices(student, teacher):
             saves = saves or _is_much_less(mine, its)
-            if mine is not None and its is not None:
-                lines.append(f"{what} {mine:.3g} against {its:.3g}")
+            lines.append(beside)
         fired = saves and (compared[2] == "better" or _holds(case, student.name, teacher.name))
         evidence = "; ".join(lines)
         if fired:
@@ -237,13 +236,13 @@ def _undecided(case: Case) -> RuleTrace:
     """The two best can't be told apart yet, nor shown equivalent."""
     ranked = case.scored()
     if len(ranked) < 2:
-        return RuleTrace("not-decided", False, "needs two scored candidates")
+        return _missing("not-decided", "two candidates that were scored")
     best, second = ranked[:2]
     pair, difference, said = case.pair(best.name, second.name)
     evidence = _versus(best.name, second.name, pair, difference, said)
     if said == "not decided" and pair.n:
         more = examples_to_decide(difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
-        evidence += f"; about {more:,} examples would show it" if more else ""
+        evidence += f"; about {_rounded(more):,} examples would show it" if more else ""
     return RuleTrace("not-decided", said == "not decided", evidence)
 
 
@@ -259,7 +258,7 @@ MEANING = {
     "fine-tuning-candidate": "A good prompt stays below the target: a candidate for fine-tuning",
     "new-knowledge": "Retrieval is shown better than prompting: the task needs knowledge that the model lacks",
     "structured-output": "An output schema is shown better than a plain prompt: no tuning for a format",
-    "fine-tuning-adopted": "Fine-tuning is shown better than every prompt and RAG: adopt it",
+    "fine-tuning-adopted": "Fine-tuning is shown better than every prompt and RAG: worth adopting over them",
     "no-improvement": "Fine-tuning shows no improvement on held-out data: don't adopt",
     "smaller-is-enough": "A cheaper or faster candidate is as good as the best: take it, or distil into it",
     "distilled-is-enough": "The distilled candidate holds its teacher's accuracy at half its cost or time: take it",
@@ -311,25 +310,35 @@ def _of_tunes(case: Case) -> list[Warned]:
             assert one.forgetting is not None
             before, after = _percent(one.forgetting.before.value), _percent(one.forgetting.after.value)
             said = (
-                f"{one.candidate} forgets: on {one.forgetting_set} it is right in {after} where its base was in"
-                f" {before} ({_points(one.forgetting)})"
+                f"{one.candidate} forgets: on {one.forgetting_set} it is right in {after}, its base in {before}:"
+                f" {_points(one.forgetting)}"
             )
             found.append(Warned("forgetting", said))
     return found
 
 
 def _points(change: BeforeAfter) -> str:
-    low, high = change.interval.low, change.interval.high
-    return (
-        f"{100 * change.difference:+.1f} points ({100 * low:.1f} to {100 * high:.1f}, n {change.n}), {change.verdict}"
-    )
+    return f"{_signed(change.difference, change.interval)}, n {change.n:,}), {change.verdict}"
 
 
-def _best_against(id_: str, case: Case, these: tuple[Method, ...], those: tuple[Method, ...]) -> RuleTrace:
-    """Fired: the best of `these` is shown better than every one of `those`."""
+def _signed(difference: float, interval: Interval) -> str:
+    """`−2.0 points (−3.1 to 0.4`, a bracket left open for what else is known."""
+    said = f"{100 * difference:+.1f} points ({100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    return said.replace("-", "−")
+
+
+def _missing(id_: str, needs: str) -> RuleTrace:
+    """A rule that nothing here can be tried on."""
+    return RuleTrace(id_, False, f"needs {needs}", applies=False)
+
+
+def _best_against(
+    id_: str, case: Case, these: tuple[Method, ...], those: tuple[Method, ...], needs: str
+) -> RuleTrace:  # fmt: skip
+    """Fired: the best of `these` is shown better than every one of `those`. `needs` says both in words."""
     best, others = next(iter(case.scored(*these)), None), case.scored(*those)
     if best is None or not others:
-        return RuleTrace(id_, False, f"needs a candidate of {' or '.join(these)} and one of {' or '.join(those)}")
+        return _missing(id_, needs)
     fired = all(case.pair(best.name, other.name)[2] == "better" for other in others)
     pair, difference, said = case.pair(best.name, others[0].name)
     return RuleTrace(id_, fired, _versus(best.name, others[0].name, pair, difference, said))
@@ -341,10 +350,8 @@ def _versus(a: str, b: str, pair: PairFigures, difference: float, said: Verdict)
     low, high = pair.interval.low, pair.interval.high
     if pair.a != a:
         low, high = -high, -low
-    return (
-        f"{a} against {b}: {100 * difference:+.1f} points ({100 * low:.1f} to {100 * high:.1f},"
-        f" n {pair.n}, p {_p_value(pair.p_adjusted)}): {said}"
-    )
+    points = _signed(difference, Interval(low, high))
+    return f"{a} against {b}: {points}, n {pair.n:,}, p {_p_value(pair.p_adjusted)}): {said}"
 
 
 def _p_value(value: float) -> str:
@@ -353,7 +360,21 @@ def _p_value(value: float) -> str:
 
 def _accuracy(one: CandidateFigures) -> str:
     assert one.accuracy is not None and one.interval is not None
-    return f"{one.name}: {_percent(one.accuracy)} ({100 * one.interval.low:.0f}–{100 * one.interval.high:.0f}, n {one.n_scored})"
+    return f"{one.name}: {_percent(one.accuracy)} ({100 * one.interval.low:.0f}–{100 * one.interval.high:.0f}, n {one.n_scored:,})"
+
+
+def _prices(one: CandidateFigures, other: CandidateFigures) -> Iterator[tuple[float, float, str]]:
+    """What both are known to take, of cost and of time, and the two in words."""
+    dear, its_dear, slow, its_slow = _cost(one), _cost(other), _median_latency(one), _median_latency(other)
+    if dear is not None and its_dear is not None:
+        yield dear, its_dear, f"cost per 1,000 ${dear:.2g} against ${its_dear:.2g}"
+    if slow is not None and its_slow is not None:
+        yield slow, its_slow, f"median latency {slow:.2g} s against {its_slow:.2g} s"
+
+
+def _rounded(count: int) -> int:
+    """To two digits: a forecast is no more exact."""
+    return round(count, 2 - len(str(count)))
 
 
 def _cost(one: CandidateFigures) -> float | None:
@@ -365,4 +386,4 @@ def _median_latency(one: CandidateFigures) -> float | None:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.3g} %"

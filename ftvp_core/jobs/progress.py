@@ -137,11 +137,9 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
     said = run.progress or {}
     works = run.state == "running"
     done, total = said.get("done", 0), said.get("total", 0)
-    fresh = done - (said.get("done_before") or 0)
     in_batches = any(
         arm.is_batched and arm.done < arm.total for arm in arms if said.get("phase") in {"answering", arm.name}
     )
-    rate = _rate(fresh, said.get("since")) if works and not run.pause and not in_batches else None
     trainings = {spec.arms()[at].name: _training(tuning) for at, tuning in store.tunings(run_id).items()}
     return RunProgress(
         state=run.state,
@@ -152,8 +150,8 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         paused=works and run.pause,
         done=done if works else sum(arm.done for arm in arms),
         total=total if works and total else sum(arm.total for arm in arms),
-        rate_per_s=rate,
-        left_s=(total - done) / rate if rate else None,
+        rate_per_s=None if in_batches else _rate_of(run),
+        left_s=None if in_batches else left_s(run),
         spent_usd=run.spent_usd,
         reserved_usd=run.reserved_usd,
         limit_usd=run.limit_usd,
@@ -163,6 +161,20 @@ def run_progress(store: Store, run_id: str) -> RunProgress:
         planned_trainings=sum(arm.tune is not None for arm in spec.arms()),
         batches=_batches(store, run_id),
     )
+
+
+def left_s(run: RunRow) -> float | None:
+    """Seconds that the phase under way has left at its rate so far; None before anything is done in it."""
+    said, rate = run.progress or {}, _rate_of(run)
+    return (said.get("total", 0) - said.get("done", 0)) / rate if rate else None
+
+
+def _rate_of(run: RunRow) -> float | None:
+    """Of the phase under way, a second, without what was there before it."""
+    said = run.progress or {}
+    if run.state != "running" or run.pause:
+        return None
+    return _rate(said.get("done", 0) - (said.get("done_before") or 0), said.get("since"))
 
 
 def _batches(store: Store, run_id: str) -> list[BatchProgress]:

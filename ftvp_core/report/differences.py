@@ -45,11 +45,11 @@ def differing(report: Report, store: Store, first: str, second: str) -> dict[Kin
     grades: dict[str, dict[int, list[float]]] = {first: {}, second: {}}
     answers: dict[str, dict[int, Answered]] = {first: {}, second: {}}
     by_arm = {names.index(name): name for name in (first, second)}
-    for row in store.results(report.run.id):
-        name = by_arm.get(row.arm)
-        if name is not None and row.grade is not None:
-            grades[name].setdefault(row.example, []).append(row.grade)
-            answers[name].setdefault(row.example, _answered(report, row))
+    for arm, name in by_arm.items():
+        for row in store.results(report.run.id, arm=arm):
+            if row.grade is not None:
+                grades[name].setdefault(row.example, []).append(row.grade)
+                answers[name].setdefault(row.example, _answered(report, row))
     found: dict[Kind, list[Differing]] = {kind: [] for kind in KINDS}
     for position, example in enumerate(report.eval_set.examples):
         kind = _kind(_mean(grades[first], position), _mean(grades[second], position))

@@ -143,7 +143,7 @@ def _gained(one: Distillation, comparison: Comparison) -> tuple[str, ...]:
     pair = pair_of(comparison.pairs, one.student, one.before) if one.before else None
     if pair is None or pair.difference is None or pair.interval is None:
         return ()
-    verdict = "" if pair.verdict == "better" else "; no improvement: don't adopt"
+    verdict = "" if pair.verdict == "better" else "; not shown better"
     return (
         f"Against {one.before}, the same untuned: {figures.points(pair.difference, pair.interval)} points{verdict}.",
     )

@@ -5,6 +5,14 @@ from dataclasses import dataclass
 from ftvp_core.report.load import NOT_RUN
 from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, Verdict, Warned
 
+#: Warnings that are good to know and turn no verdict.
+NOTES = frozenset({
+    "duplicate-exact", "label-spelling", "format-mixed", "answer-cut", "refusal", "too-long", "personal-data",
+    "language-mix", "busy-machine", "from-cache",
+})  # fmt: skip
+#: Warnings that a page's own part says with its figures: "Before and after tuning".
+SAID_BELOW = frozenset({"no-improvement"})
+
 
 @dataclass(frozen=True, slots=True)
 class Against:
@@ -58,7 +66,20 @@ def failures(one: CandidateFigures) -> dict[str, int]:
 
 
 def warnings(decision: Decision, state: str) -> list[Warned]:
-    """What stands above the verdict. Before a run is done, rows still to come aren't failures, nor is what is under way unknown."""
-    to_come = ("many-failed", "cost-unknown", "no-improvement", "forgetting")
+    """Those that may turn the verdict: they stand above it. Before a run is done, rows still to come aren't failures,
+    nor is what is under way unknown.
+    """
+    to_come = ("many-failed", "cost-unknown", "forgetting")
     early = {"done": (), "queued": to_come, "running": to_come}
-    return [one for one in decision.warnings if one.id not in early.get(state, ("many-failed",))]
+    left = {*early.get(state, ("many-failed",)), *NOTES, *SAID_BELOW}
+    return [one for one in decision.warnings if _kind(one) not in left]
+
+
+def notes(decision: Decision) -> list[Warned]:
+    """Those on how the data are written and how it was measured: they stand below the answer."""
+    return [one for one in decision.warnings if _kind(one) in NOTES]
+
+
+def _kind(one: Warned) -> str:
+    """A finding of the training set is of the same kind as one of the eval set."""
+    return one.id.removeprefix("train-")

@@ -15,9 +15,10 @@ def summary(comparison: Comparison, decision: Decision) -> tuple[str, ...]:
         best = max(scored, key=lambda one: one.accuracy or 0.0)
         return (f"Not decided: {best.n_scored} graded answers are too few to choose by.", *_answers(best))
     others = [one for one in scored if one is not chosen]
+    worse, rival = _shown_worse(chosen, others, comparison), _rival(chosen, others, comparison)
     return (
-        " ".join((*_answers(chosen, _baseline(chosen, others, comparison)), *_price(chosen, others))),
-        *_undecided(chosen, others, comparison),
+        " ".join((*_answers(chosen, _above(chosen, worse, comparison)), *_price(chosen, worse or rival))),
+        *_undecided(chosen, rival, comparison),
     )
 
 
@@ -45,7 +46,7 @@ def slice_finding(one: Slice) -> str:
     if not scored:
         return "no answer has been graded"
     best, *others = scored
-    compared = _baseline(best, others, one)
+    compared = _above(best, _shown_worse(best, others, one), one)
     return f"{best.name}{compared}" if compared else f"not decided: {best.name} leads, and nothing shows it better"
 
 
@@ -55,36 +56,51 @@ def _answers(one: CandidateFigures, compared: str = "") -> tuple[str, ...]:
     return (f"{one.name} answers {figures.percent(one.accuracy)} right ({low:.0f}–{high:.0f}){compared}.",)
 
 
-def _baseline(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison | Slice) -> str:
-    """Against the best of those that it is shown better than."""
+def _shown_worse(
+    chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison | Slice
+) -> CandidateFigures | None:
+    """The best of those that the chosen one is shown better than."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
         pair = pair_of(comparison.pairs, chosen.name, other.name)
-        if pair is None or pair.verdict != "better" or pair.difference is None or pair.interval is None:
-            continue
-        low, high = 100 * pair.interval.low, 100 * pair.interval.high
-        return f", {100 * pair.difference:.0f} points above {other.name} ({low:.0f}–{high:.0f})"
-    return ""
+        if pair is not None and pair.verdict == "better" and pair.difference is not None and pair.interval is not None:
+            return other
+    return None
 
 
-def _price(chosen: CandidateFigures, others: list[CandidateFigures]) -> tuple[str, ...]:
+def _above(chosen: CandidateFigures, other: CandidateFigures | None, comparison: Comparison | Slice) -> str:
+    pair = pair_of(comparison.pairs, chosen.name, other.name) if other else None
+    if other is None or pair is None or pair.difference is None or pair.interval is None:
+        return ""
+    low, high = 100 * pair.interval.low, 100 * pair.interval.high
+    return f", {100 * pair.difference:.0f} points above {other.name} ({low:.0f}–{high:.0f})"
+
+
+def _price(chosen: CandidateFigures, beside: CandidateFigures | None) -> tuple[str, ...]:
+    """What the chosen one takes, beside the candidate that the sentences hold it against."""
     parts = []
     if chosen.cost_per_1k_usd is not None:
-        priced = [one for one in others if one.cost_per_1k_usd is not None]
-        beside = f" ({priced[0].name}: {figures.dollars(priced[0].cost_per_1k_usd)})" if priced else ""
-        parts.append(f"costs {figures.dollars(chosen.cost_per_1k_usd)} per 1,000{beside}")
+        known = beside is not None and beside.cost_per_1k_usd is not None
+        its = f" ({beside.name}: {figures.dollars(beside.cost_per_1k_usd)})" if known and beside else ""
+        parts.append(f"costs {figures.dollars(chosen.cost_per_1k_usd)} per 1,000{its}")
     if chosen.latency_s is not None:
         parts.append(f"takes {figures.seconds(chosen.latency_s.p50)} (p95 {figures.seconds(chosen.latency_s.p95)})")
     return (f"It {' and '.join(parts)}.",) if parts else ()
 
 
-def _undecided(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> tuple[str, ...]:
-    """The strongest rival that isn't told apart from the chosen one."""
+def _rival(chosen: CandidateFigures, others: list[CandidateFigures], comparison: Comparison) -> CandidateFigures | None:
+    """The strongest of those that aren't told apart from the chosen one."""
     for other in sorted(others, key=lambda one: -(one.accuracy or 0.0)):
         pair = pair_of(comparison.pairs, other.name, chosen.name)
-        if pair is None or pair.verdict != "not decided" or pair.difference is None or pair.interval is None:
-            continue
-        more = examples_to_decide(pair.difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
-        rows = f"; ~{figures.count(more - pair.n)} more rows" if more else ""
-        said = f"{figures.points(pair.difference)} points, {figures.ends(pair.interval, decimals=0)}"
-        return (f"Not decided: {other.name} against {chosen.name} ({said}{rows}).",)
-    return ()
+        if pair is not None and pair.verdict == "not decided" and None not in (pair.difference, pair.interval):
+            return other
+    return None
+
+
+def _undecided(chosen: CandidateFigures, rival: CandidateFigures | None, comparison: Comparison) -> tuple[str, ...]:
+    pair = pair_of(comparison.pairs, rival.name, chosen.name) if rival else None
+    if rival is None or pair is None or pair.difference is None or pair.interval is None:
+        return ()
+    more = examples_to_decide(pair.difference, pair.n, (pair.a_only + pair.b_only) / pair.n)
+    rows = f"; ~{figures.count(more - pair.n)} more rows" if more else ""
+    said = f"{figures.points(pair.difference)} points, {figures.ends(pair.interval, decimals=0)}"
+    return (f"Not decided: {rival.name} against {chosen.name} ({said}{rows}).",)

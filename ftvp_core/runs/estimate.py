@@ -41,13 +41,9 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
 
     Retries, which are billed rarely, aren't in it.
     """
-<<<<<<< HEAD
-    calls = tokens = answered = batched = loading = repairs = 0
+    calls = tokens = answered = batched = loading = repairs = searching = 0
     seconds = 0.0
     least: Decimal | None = Decimal(0)
-=======
-    calls = tokens = batched = repairs = searching = 0
->>>>>>> retr
     most: Decimal | None = Decimal(0)
     methods: set[str] = set()
     arms = plan.arms if arms is None else arms
@@ -83,7 +79,7 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
     for search, texts in foreseen([_searched(plan, arm) for arm in arms], passages):
         methods.add(ESTIMATE.method)
         calls += 1
-<<<<<<< HEAD
+        searching += 1
         seconds += 1 / plan.spec.run.concurrency
         read = sum(map(ESTIMATE.count, texts))
         tokens += read
@@ -93,14 +89,7 @@ def estimate(plan: Plan, arms: Sequence[Arm] | None = None) -> Estimate:
             least += search.price.cost(Usage(read, 0, 0)) or 0
             most += search.most(texts)
     counted_by = ", ".join(sorted(methods))
-    return Estimate(calls, tokens, answered, counted_by, least, most, seconds, batched, loading, repairs)
-=======
-        searching += 1
-        tokens += sum(map(ESTIMATE.count, texts))
-        most = None if most is None or search.price is None else most + search.most(texts)
-    counted_by = ", ".join(sorted(methods))
-    return Estimate(calls, tokens, counted_by, most, plan.spec.run.concurrency, batched, repairs, searching)
->>>>>>> retr
+    return Estimate(calls, tokens, answered, counted_by, least, most, seconds, batched, loading, repairs, searching)
 
 
 def _searched(plan: Plan, arm: Arm) -> Searched:

@@ -8,11 +8,15 @@ from ftvp_core.types.figures import Interval
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule of the thesis: whether it fired, and the figures that made it."""
+    """One rule of the thesis: whether it fired, and the figures that made it.
+
+    `applies`: whether there are candidates to try it on; else `evidence` says which are missing.
+    """
 
     id: str
     fired: bool
     evidence: str
+    applies: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,25 @@ def test_an_answer_of_another_form_is_named(answer: str, said: str) -> None:
     assert mixed.rows == (61,) and said in mixed.message
 
 
+def test_a_spreadsheets_error_is_named_in_a_question_and_in_an_answer() -> None:
+    answers = answered([*SENTENCES, "#REF!", " #N/A "])
+    asked = replace(answers.examples[3], input="#VALUE!")
+    error = found(replace(answers, examples=(*answers.examples[:3], asked, *answers.examples[4:])))["error-cell"]
+    assert error.rows == (4, 61, 62) and "(#N/A, #REF!, #VALUE!): 3" in error.message
+    assert "error-cell" not in found(answered(["What does #REF! mean?", "N/A", "#1"]))
+    trained = check(asking(["a", "b"]), answered(["#N/A"]))
+    assert [one.part for one in trained if one.id == "train-error-cell"] == ["train"]
+
+
+def test_a_row_that_asks_nothing_is_named_where_others_ask_something() -> None:
+    asked = asking([*SENTENCES, " ", ""])
+    empty = found(asked)["empty-input"]
+    assert (empty.severity, empty.rows) == ("warning", (61, 62))
+    mended = mend("empty-input", asked, None)
+    assert mended is not None and (mended.dropped, len(mended.examples)) == (2, 60)
+    assert "empty-input" not in found(asking([""] * 30))
+
+
 def test_broken_json_beside_json_is_named() -> None:
     answers = [json.dumps({"answer": at}) for at in range(30)]
     assert found(answered([*answers, '{"answer": 3']))["format-mixed"].rows == (31,)

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import zipfile
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from openpyxl import Workbook
 from pyarrow import parquet
+from python_calamine import load_workbook
 
 from ftvp_core.data.rows import as_text, read_table
 from ftvp_core.errors import UserError
@@ -40,6 +42,42 @@ def test_a_workbooks_cells_are_what_they_look_like(tmp_path: Path) -> None:
     table = read_table(path)
     assert [row["cell"] for row in table.rows] == list(cells.values())
     assert (table.format, table.columns, table.sheet) == ("xlsx", ("n", "cell"), "Sheet")
+
+
+def test_an_error_cell_is_read_as_what_it_shows(tmp_path: Path) -> None:
+    """Also in a table that begins lower down, on a sheet whose name needs escaping, and beyond the first megabyte."""
+    book = Workbook()
+    assert book.active is not None
+    sheet = book.create_sheet("Q & A")
+    rows: list[list[str]] = [
+        ["q", "a"],
+        ["one", "#REF!"],
+        *([f"row {at} {'x' * 200}", "yes"] for at in range(6000)),
+        ["last", "#N/A"],
+    ]
+    for at, row in enumerate(rows, start=3):
+        for column, value in zip("BC", row, strict=True):
+            sheet[f"{column}{at}"] = value
+            if value.startswith("#"):
+                sheet[f"{column}{at}"].data_type = "e"
+    book.save(tmp_path / "a.xlsx")
+    table = read_table(tmp_path / "a.xlsx")
+    assert table.sheet == "Q & A" and len(table.rows) == 6002
+    assert [(row["q"], row["a"]) for row in table.rows if row["a"] != "yes"] == [("one", "#REF!"), ("last", "#N/A")]
+
+
+def test_a_formulas_error_is_found_and_the_reader_alone_would_hide_it(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", ["q", "a"], ["one", "yes"])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    formula = b'<c r="B2" s="1" t="e"><f>1/0</f><v>#DIV/0!</v></c>'
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    parts["xl/worksheets/sheet1.xml"] = re.sub(rb'<c r="B2".*?</c>', formula, sheet)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    assert load_workbook(str(path)).get_sheet_by_index(0).to_python()[1] == ["one", ""]
+    assert read_table(path).rows == ({"q": "one", "a": "#DIV/0!"},)
 
 
 def test_the_first_sheet_that_holds_rows_is_read_and_named(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ def test_a_small_lag_is_not_worth_a_word(lag_s: float | None) -> None:
 
 
 def test_a_lag_that_is_not_small_is_said_of_what_was_timed_by_it() -> None:
-    expected = "served: latency was measured by a busy machine: its own lag was 80 ms of 500 ms"
+    expected = (
+        "served: latency was measured by a busy machine: its own lag of 80 ms isn't small against medians from 500 ms up;"
+        " the true one is lower"
+    )
     assert said(0.08) == [("busy-machine", expected)]
 
 
@@ -35,3 +38,11 @@ def test_cached_answers_are_counted_with_where_their_latency_is_from() -> None:
     assert said(0.08, {"served": N}) == [("from-cache", all_)]  # nothing was timed by this run
     own = f"served: 50 of {N} answers came from the cache; latency is of the other {N - 50} alone"
     assert said(None, {"served": 50}, frozenset({"served"})) == [("from-cache", own)]
+
+
+def test_what_holds_of_many_candidates_is_said_once() -> None:
+    names = [f"model-{at}" for at in range(5)]
+    comparison = planted(dict.fromkeys(names, 0.9), dict.fromkeys(names, "prompt"))
+    busy, cached = measured_warnings(comparison, 0.2, dict.fromkeys(names, 50), frozenset(names))
+    assert busy.message.startswith("model-0, model-1 and 3 others: latency was measured by a busy machine")
+    assert cached.message.startswith(f"model-0, model-1 and 3 others: 50 of {N} answers came from the cache")

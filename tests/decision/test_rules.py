@@ -129,4 +129,16 @@ def test_a_schema_that_answers_often_break_is_not_a_format_reached() -> None:
         decision = decide(replace(held, candidates=(plain, figures)), SETTINGS, (), frozenset({"json"}))
         traces.append(next(rule for rule in decision.rules if rule.id == "structured-output"))
     assert [trace.fired for trace in traces] == [True, False]
-    assert "valid output 97.0 % (92–100" in traces[0].evidence
+    assert "valid output 97 % (92–100" in traces[0].evidence
+
+
+def test_figures_are_written_as_people_write_them() -> None:
+    """A true minus, a unit, and a forecast of no more digits than it is worth."""
+    rules = {
+        rule.id: rule.evidence for rule in decide(planted({"rag": 0.9, "prompt": 0.9}, costs=EQUAL), SETTINGS).rules
+    }
+    assert rules["smaller-is-enough"].endswith("cost per 1,000 $1 against $10")
+    close = {rule.id: rule.evidence for rule in decide(planted({"prompt": 0.80, "few-shot": 0.82}), SETTINGS).rules}
+    assert close["not-decided"].endswith("about 390 examples would show it")
+    worse = {rule.id: rule.evidence for rule in decide(planted({"prompt": 0.9, "fine-tuned": 0.5}), SETTINGS).rules}
+    assert worse["no-improvement"].startswith("fine-tuned against prompt: −40.0 points (−46")

@@ -34,11 +34,11 @@ def test_a_shared_link_shows_its_comparison_and_nothing_else_opens(
     at.switch_page("pages/6_Shared.py")
     at.query_params["link"] = token
     at.run()
-    assert at.header[0].value == "to be shared"
+    assert at.title[0].value == "to be shared"
     assert not at.sidebar.children
     at.query_params["link"] = token[:-1] + ("A" if token[-1] != "A" else "B")
     at.run()
-    assert not at.header and "revoked" in at.text[0].value
+    assert not at.title and "revoked" in at.text[0].value
 
 
 def test_a_revoked_link_shows_nothing(home: Home) -> None:
@@ -50,4 +50,4 @@ def test_a_revoked_link_shows_nothing(home: Home) -> None:
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).switch_page("pages/6_Shared.py")
     at.query_params["link"] = token
     at.run()
-    assert not at.header and "revoked" in at.text[0].value
+    assert not at.title and "revoked" in at.text[0].value

@@ -1,6 +1,7 @@
 """Compare in each of its states, as a visitor meets it."""
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -31,8 +32,10 @@ def alts_of(at: AppTest) -> list[str]:
 def test_without_a_run_says_what_to_do(home: Home, opened: Opened) -> None:
     at = opened(COMPARE)
     assert not at.exception
-    assert "python -m ftvp_core run FILE" in said(at)
-    assert "There is no comparison yet" in said(at)
+    assert "Nothing has been run yet" in at.info[0].value
+    assert [button.label for button in at.button] == ["Run the demo"]
+    at.button[0].click().run()
+    assert home.store.runs()[0].name == "demo"
 
 
 def test_without_an_id_a_run_can_be_chosen(home: Home, opened: Opened) -> None:
@@ -40,7 +43,7 @@ def test_without_an_id_a_run_can_be_chosen(home: Home, opened: Opened) -> None:
     at = opened(COMPARE)
     next(button for button in at.button if button.key == run_id).click().run()
     assert not at.exception
-    assert at.header[0].value == "small"
+    assert at.title[0].value == "small"
     assert at.query_params["run"] == run_id
 
 
@@ -54,7 +57,7 @@ def test_an_unknown_id_is_one_line(home: Home, opened: Opened) -> None:
 def test_done_shows_the_answer_the_evidence_and_the_table(home: Home, opened: Opened) -> None:
     at = opened(COMPARE, home.run({"good": mostly(36), "poor": mostly(10)}))
     assert not at.exception
-    assert at.header[0].value == "small"
+    assert at.title[0].value == "small"
     assert any("good answers 90 % right" in text.value for text in at.text)
     assert len(figures_of(at)) == 5
     assert "good 90 % (77–96)" in alts_of(at)[0]
@@ -62,6 +65,25 @@ def test_done_shows_the_answer_the_evidence_and_the_table(home: Home, opened: Op
     assert list(table["candidate"]) == ["good", "poor"]
     assert list(table["accuracy, %"]) == [90.0, 25.0]
     assert list(table["failed"]) == [0, 0]
+
+
+def test_what_turns_no_verdict_stands_below_the_answer(home: Home, opened: Opened) -> None:
+    """Rows too few to decide stand above it; that some references are JSON and others not is good to know."""
+    rows = [(f"q{at}", f"question {at}", '{"a": 1}' if at % 4 else "no") for at in range(40)]
+    at = opened(COMPARE, home.run({"good": [row[2] for row in rows]}, rows))
+    assert not at.exception
+    texts = [text.value for text in at.text]
+    few, answer, mixed = (
+        next(place for place, text in enumerate(texts) if part in text)
+        for part in (
+            "only very large differences show",
+            "good answers 100 % right",
+            "written otherwise than the others",
+        )
+    )
+    assert few < answer < mixed
+    (folded,) = [one for one in at.expander if one.label == "Good to know (1)"]
+    assert [text.value for text in folded.text] == [texts[mixed]]
 
 
 def test_unknown_cost_and_latency_are_never_zero(home: Home, opened: Opened) -> None:
@@ -123,6 +145,24 @@ def test_running_shows_progress_and_what_is_there(home: Home, opened: Opened) ->
     assert not any("rows failed" in text.value for text in at.text)
 
 
+def test_running_with_nothing_graded_draws_no_empty_charts(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    home.begin(run_id, done=0, total=80)
+    at = opened(COMPARE, run_id)
+    assert not at.exception
+    assert "No answer has been graded yet." in said(at)
+    assert not figures_of(at) and not at.dataframe
+    assert "pause and cancel" in at.main.get("page_link")[0].proto.label
+
+
+def test_running_says_how_long_it_still_takes(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    home.begin(run_id, done=40, total=80)
+    home.change(run_id, progress={**(home.store.run(run_id).progress or {}), "since": time.time() - 300})
+    at = opened(COMPARE, run_id)
+    assert at.get("progress")[0].proto.text == "answering: 40 of 80, about 5 min left"
+
+
 @pytest.mark.parametrize("state", ["partial", "failed", "cancelled"])
 def test_ended_early_says_why_and_how_to_go_on(home: Home, opened: Opened, state: str) -> None:
     run_id = home.run({"good": mostly(36), "poor": mostly(10)})
@@ -162,7 +202,7 @@ def test_names_and_texts_of_any_script_stay_themselves(home: Home, opened: Opene
     run_id = home.run({"규칙 기반": first, "إجابات الفريق": second}, rows, name="고객 문의")
     at = opened(COMPARE, run_id)
     assert not at.exception
-    assert at.header[0].value == "고객 문의"
+    assert at.title[0].value == "고객 문의"
     assert any("규칙 기반 answers 100 % right" in text.value for text in at.text)
     assert set(at.dataframe[0].value["candidate"]) == {"규칙 기반", "إجابات الفريق"}
     assert "배송이 0일째 오지 않습니다" in said(at)
@@ -173,7 +213,7 @@ def test_nothing_in_the_data_is_markup(home: Home, opened: Opened) -> None:
     rows = [(f"r{at}", hostile, "ok") for at in range(12)]
     at = opened(COMPARE, home.run({hostile: ["ok"] * 12, "other": [hostile] * 12}, rows))
     assert not at.exception
-    for element in (*at.markdown, *at.caption, *at.header):
+    for element in (*at.markdown, *at.caption, *at.title, *at.header):
         assert "![p](" not in str(element.value)
         assert "<b>" not in str(element.value)
     for figure in figures_of(at):

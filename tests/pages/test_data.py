@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import Workbook
 from streamlit.testing.v1 import AppTest
 
 from ftvp_core.drafts import draft_keys
@@ -143,3 +145,28 @@ def test_a_training_set_is_split_off_and_undone(home: Home, page: AppTest) -> No
 def test_a_file_that_cannot_be_used_says_why_in_one_line(page: AppTest, name: str, content: bytes, found: str) -> None:
     upload(page, name, content)
     assert any(found in line for line in said(page).splitlines()), said(page)
+
+
+def test_a_broken_file_is_named_as_its_owner_knows_it_and_once(home: Home, page: AppTest) -> None:
+    upload(page, "book.xlsx", b"PK\x03\x04 not a workbook")
+    told = [line for line in said(page).splitlines() if "book.xlsx" in line]
+    assert len(told) == 1 and told[0].startswith("book.xlsx: can't be read as a workbook")
+    assert str(home.folder) not in said(page)
+    assert "Nothing is checked while a file can't be read" in said(page)
+
+
+def test_a_workbooks_error_cells_are_found_and_mended(home: Home, page: AppTest) -> None:
+    book = Workbook()
+    assert book.active is not None
+    for row in [["input", "reference"], *([f"question {at}", "yes" if at % 2 else "no"] for at in range(60))]:
+        book.active.append(row)
+    book.active["B5"] = "#REF!"
+    book.active["B5"].data_type = "e"
+    content = BytesIO()
+    book.save(content)
+    upload(page, "book.xlsx", content.getvalue())
+    assert "**book.xlsx**: 60 rows, xlsx, sheet Sheet" in said(page)
+    assert "a spreadsheet's error (#REF!): 1" in said(page)
+    next(button for button in page.button if button.key == "mend-error-cell").click()
+    page.run()
+    assert "59 rows" in said(page) and "spreadsheet's error" not in said(page)

@@ -15,7 +15,9 @@ Opened = Callable[..., AppTest]
 def test_empty_says_what_to_do_next(home: Home, opened: Opened) -> None:
     at = opened("app.py")
     assert not at.exception
-    assert "make demo" in said(at)
+    assert "There is none yet." in said(at)
+    assert not at.code, "nobody who sees the button needs a command"
+    assert [button.label for button in at.button] == ["Run the demo"]
 
 
 def test_the_demos_four_findings_are_shown_with_their_intervals(home: Home, opened: Opened) -> None:

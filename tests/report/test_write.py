@@ -118,6 +118,13 @@ def test_the_sentence_claims_a_difference_only_where_it_is_shown(folder: Path) -
     assert "points above" not in said and "Not decided: a against b (−5 points" in said
 
 
+def test_the_price_stands_beside_the_one_that_the_sentence_compares_with(folder: Path) -> None:
+    """Not beside the first of the file, which nothing else is said of."""
+    right = {"poor": 10, "good": 40, "rival": 30}
+    said = sentences(folder, {name: ["yes"] * n + ["no"] * (40 - n) for name, n in right.items()})
+    assert "25 points above rival" in said and "It costs $1.00 per 1,000 (rival: $1.00)" in said
+
+
 def test_too_few_answers_are_said_to_be_too_few(folder: Path) -> None:
     assert sentences(folder, {"a": ["yes"] * 5}).startswith("Not decided: 5 graded answers are too few")
     assert sentences(folder, {"a": [None] * 5}) == "No answer has been graded yet."

@@ -5,7 +5,7 @@ A check is one function, `Checked -> its findings`, with a line in `CHECKS`.
 
 from collections.abc import Mapping
 
-from ftvp_core.data.checks.answers import answer_cut, empty_reference, format_mixed, refusal
+from ftvp_core.data.checks.answers import answer_cut, empty_input, empty_reference, error_cell, format_mixed, refusal
 from ftvp_core.data.checks.assertions import unsupported_assertion
 from ftvp_core.data.checks.common import Check, Checked, folded, labels_of
 from ftvp_core.data.checks.labels import label_spelling
@@ -38,7 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
-    leak_exact, leak_near, contradiction, duplicate_exact, duplicate_near, empty_reference, unsupported_assertion, too_few, system_prompt,
+    leak_exact, leak_near, contradiction, duplicate_exact, duplicate_near, empty_input, empty_reference, error_cell, unsupported_assertion, too_few, system_prompt,
     label_spelling, format_mixed, answer_cut, refusal, too_long, personal_data, language_mix, contradiction_near,
     label_imbalance, label_rare, train_size, detectable,
 )  # fmt: skip

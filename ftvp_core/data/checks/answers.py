@@ -1,4 +1,4 @@
-"""The references: missing, of mixed form, cut short, or a refusal."""
+"""The references: missing, a spreadsheet's error, of mixed form, cut short, or a refusal; and inputs that are missing."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from statistics import median
 
 from ftvp_core.data.checks.common import Checked, finding, labels_of, rows_of, whose
 from ftvp_core.data.near import form
+from ftvp_core.data.sheet_errors import ERRORS
 from ftvp_core.schemas import parsed
 from ftvp_core.types import Example, ExampleSet, Finding
 
@@ -47,6 +48,32 @@ def empty_reference(checked: Checked) -> Iterator[Finding]:
         yield from finding(
             "empty-reference", "warning", rows,
             f"{whose(part)} without a reference: {{n}}. {harm[part]}. Fill them in or drop them.", part,
+        )  # fmt: skip
+
+
+def empty_input(checked: Checked) -> Iterator[Finding]:
+    """Where others ask something: a format may have no input at all, and its prompts name other columns."""
+    for part, examples in checked.parts():
+        rows = [row for row, one in rows_of(examples) if not one.input.strip() and not one.history]
+        if len(rows) < len(examples.examples) / 2:
+            yield from finding(
+                "empty-input", "warning", rows,
+                f"{whose(part)} that ask nothing: {{n}}, where the others have an input. Fill them in or drop them.", part,
+            )  # fmt: skip
+
+
+def error_cell(checked: Checked) -> Iterator[Finding]:
+    """Of workbooks, and of what was exported from one."""
+    for part, examples in checked.parts():
+        held = {
+            row: shown
+            for row, one in rows_of(examples)
+            if (shown := next((text for text in (one.input, *one.references) if text.strip() in ERRORS), None))
+        }
+        yield from finding(
+            "error-cell", "warning", held,
+            f"{whose(part)} whose input or reference is a spreadsheet's error ({', '.join(sorted({one.strip() for one in held.values()}))}): {{n}}. It would be taken for text. Mend the formulas in the sheet, or drop the rows.",
+            part,
         )  # fmt: skip
 
 

@@ -1,0 +1,67 @@
+"""Cells of an XLSX that hold an error, `#N/A` say: the workbook reader shows them as empty."""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from xml.etree import ElementTree
+
+#: What a spreadsheet shows where a formula came to nothing (ECMA-376, part 1, 18.17.3, and Excel's later ones).
+ERRORS = frozenset({
+    "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#GETTING_DATA", "#SPILL!", "#CALC!", "#FIELD!",
+    "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#EXTERNAL!", "#PYTHON!",
+})  # fmt: skip
+_CHUNK = 1 << 20
+#: A cell of the type `e`: its place, then its value. A formula may stand between them.
+_CELL = re.compile(
+    rb"""<(?:\w+:)?c\b([^>]*\bt=["']e["'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]*)</""", re.DOTALL
+)
+_PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+
+def error_cells(data: bytes, sheet: str) -> Mapping[tuple[int, int], str]:
+    """By (row, column) from 0, what each error cell of the sheet shows. Nothing where the parts aren't as usual."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            part = _part(archive, sheet)
+            return dict(_found(archive, part)) if part else {}
+    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, OSError, ValueError, NotImplementedError):
+        return {}  # what is damaged is said where the cells are read
+
+
+def _part(archive: zipfile.ZipFile, sheet: str) -> str | None:
+    """The archive's name of the sheet's XML."""
+    workbook = _parsed(archive, "xl/workbook.xml")
+    id_ = next((one.get(_ID) for one in workbook.iterfind(".//{*}sheet") if one.get("name") == sheet), None)
+    for one in _parsed(archive, "xl/_rels/workbook.xml.rels"):
+        if id_ is not None and one.get("Id") == id_:
+            target = one.get("Target", "")
+            return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
+    return None
+
+
+def _parsed(archive: zipfile.ZipFile, part: str) -> ElementTree.Element:
+    """In the reader's own process, within its limits; expat itself ends where entities grow without end."""
+    return ElementTree.fromstring(archive.read(part))  # noqa: S314
+
+
+def _found(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Read in pieces: a sheet unpacks to many times its size."""
+    rest = b""
+    with archive.open(part) as stream:
+        while chunk := stream.read(_CHUNK):
+            rest += chunk
+            end = rest.rfind(b"<row")  # what follows may go on in the next piece
+            whole, rest = (rest[:end], rest[end:]) if end > 0 else (rest, b"")
+            yield from _errors(whole)
+    yield from _errors(rest)
+
+
+def _errors(xml: bytes) -> Iterator[tuple[tuple[int, int], str]]:
+    for match in _CELL.finditer(xml):
+        if place := _PLACE.search(match[1]):
+            column = 0
+            for letter in place[1]:
+                column = 26 * column + letter - 64
+            yield (int(place[2]) - 1, column - 1), match[2].decode("utf-8", "replace")
