@@ -16,7 +16,7 @@ def show(store: Store, run: RunRow) -> None:
     comparison.answer(report.comparison, report.decision, run.state)
     if run.state in ACTIVE:
         st.page_link(
-            "pages/3_Run.py", label="Each candidate's progress, pause and cancel", query_params={state.RUN: run.id}
+            "pages/3_Run.py", label="Each candidate's progress, pause and cancel", query_params={address.RUN: run.id}
         )
         if not any(one.n_scored for one in report.comparison.candidates):
             return  # charts and tables of nothing would only push this away

@@ -9,7 +9,7 @@ import streamlit as st
 from ftvp_core.jobs.enqueue import DEMO, enqueue_demo
 from ftvp_core.store.store import Store
 from ftvp_core.types import Interval
-from ui import charts, state
+from ui import address, charts
 from ui.comparison import draw, level
 from ui.words import plain
 
@@ -20,7 +20,7 @@ def run_button(store: Store) -> None:
     """Starts the shipped comparison and goes to it. Raises UserError."""
     if st.button("Run the demo", help="A small shipped model, asked 200 questions six ways: no key, no network"):
         run_id = enqueue_demo(store)
-        st.switch_page("pages/4_Compare.py", query_params={state.RUN: run_id})
+        st.switch_page("pages/4_Compare.py", query_params={address.RUN: run_id})
 
 
 def nothing_yet(store: Store) -> None:
