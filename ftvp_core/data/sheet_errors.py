@@ -4,7 +4,10 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 #: What a spreadsheet shows where a formula came to nothing (ECMA-376, part 1, 18.17.3, and Excel's later ones).
 ERRORS = frozenset({
@@ -26,7 +29,7 @@ def error_cells(data: bytes, sheet: str) -> Mapping[tuple[int, int], str]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             part = _part(archive, sheet)
             return dict(_found(archive, part)) if part else {}
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, OSError, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, KeyError, SyntaxError, OSError, ValueError, NotImplementedError):
         return {}  # what is damaged is said where the cells are read
 
 
@@ -41,8 +44,10 @@ def _part(archive: zipfile.ZipFile, sheet: str) -> str | None:
     return None
 
 
-def _parsed(archive: zipfile.ZipFile, part: str) -> ElementTree.Element:
+def _parsed(archive: zipfile.ZipFile, part: str) -> "Element":
     """In the reader's own process, within its limits; expat itself ends where entities grow without end."""
+    from xml.etree import ElementTree
+
     return ElementTree.fromstring(archive.read(part))  # noqa: S314
 
 

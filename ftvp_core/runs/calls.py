@@ -43,7 +43,7 @@ class Model(Served, Priced, Protocol):
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
-    """The quickest that is installed: uvloop's takes a tenth less of a run's CPU, and there is none for Windows."""
+    """The quickest that is installed: uvloop's takes a twentieth less of a run's CPU, and there is none for Windows."""
     try:
         import uvloop
     except ImportError:

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from ftvp_core.pricing import prices
 from ftvp_core.pricing.prices import PerToken, machine_cost, pricer, reserve
 from ftvp_core.spec import Candidate, Prices, Spec, TokenPrice
 from ftvp_core.types import Usage
@@ -19,6 +20,20 @@ def priced(model: str, prices: dict[str, object] | None = None, batch: bool = Fa
         "candidates": [{"name": "a", "model": model}],
     }
     return Spec.model_validate(keys)
+
+
+def test_every_provider_that_has_dated_prices_is_asked_for() -> None:
+    from genai_prices import data
+
+    def words(clause: object) -> list[str]:
+        inner = [one for key in ("or_", "and_") for one in getattr(clause, key, ())]
+        own = [getattr(clause, key) for key in ("contains", "equals", "starts_with") if hasattr(clause, key)]
+        assert inner or own, f"a kind of clause that this test doesn't know: {clause}"
+        return own + [word for one in inner for word in words(one)]
+
+    clauses = [one.provider_match for one in data.providers if one.provider_match]
+    for known in [*(one.id for one in data.providers), *(word for clause in clauses for word in words(clause))]:
+        assert any(name in known for name in prices._NAMES), known
 
 
 def test_a_request_is_priced_to_the_last_digit() -> None:
