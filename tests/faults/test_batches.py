@@ -429,7 +429,7 @@ def test_a_batch_outlives_the_worker_that_sent_it_and_is_read_by_the_next(projec
 
 def test_a_paused_run_makes_no_batch_and_reads_what_is_under_way(inside: Project) -> None:
     with fault_server() as served:
-        served.batches.faults.takes_s = 0.5
+        served.batches.faults.takes_s = 4.0  # by then the pause is heeded: it is asked for with each beat
         write(inside, served, max_cost_usd=round(20 * RESERVE, 9))
         with ThreadPoolExecutor() as thread:
             running = thread.submit(run, inside)
