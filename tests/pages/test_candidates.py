@@ -207,7 +207,7 @@ def test_a_tuned_candidate_may_search_and_have_shots_and_be_sampled(home: Home, 
     assert added["sampling"] == {"temperature": 0.7, "seed": 7, "stream": True, "stop": ["###", "답:"]}
     assert added["shots"] == {"k": 2, "select": "random"}
     assert (added["retrieval"]["mode"], added["tune"]) == ("hybrid", {})
-    assert "all at once · fine-tuned+rag · local/demo · 2 random shots · hybrid, top 4" in shown(at).replace("**", "")
+    assert "all at once · fine-tuned+rag · local/demo · 2 random shots · by words and meaning, top 4" in shown(at).replace("**", "")
 
 
 def test_an_adapter_from_elsewhere_is_a_candidate(home: Home, opened: Opened) -> None:

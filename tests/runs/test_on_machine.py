@@ -66,7 +66,7 @@ def test_arms_of_one_base_fill_a_batch_and_answer_as_alone(tmp_path: Path, monke
             asked = Request(Example("1", text, ("x",), {}), (Message("user", text),), max_tokens=8)
             [expected] = alone.answer_batch([asked])
             assert isinstance(expected, Answer)
-            assert found[name, text] == expected.output
+            assert found[name, text] == expected.output.replace("\0", "\ufffd")  # no database takes a NUL
 
 
 def comparison(folder: Path, rows: int, **run: Any) -> Path:
