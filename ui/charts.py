@@ -31,6 +31,8 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _QUIET = "#87929c"
 _NAME_LENGTH = 24
 _ROW_PX = 38
+#: Of 100 %: a name is written inwards of a point that is nearer to an end than this.
+_EDGE = 12
 _LEGEND_PX = 20
 #: A log axis from this ratio of the slowest to the fastest on.
 _WIDE = 20.0
@@ -199,14 +201,15 @@ def accuracy_against_cost(comparison: Comparison) -> Chart:
     for at, one in enumerate(sorted(priced, key=lambda each: each.cost_per_1k_usd or 0)):
         assert one.interval is not None and one.accuracy is not None
         percent, x = 100 * one.accuracy, float(one.cost_per_1k_usd or 0)
+        # Neighbours take turns above and below, so that their names keep out of each other's way; at an edge, inwards.
+        above = percent < _EDGE or (at % 2 == 0 and percent < 100 - _EDGE)
         side = "left" if x > 0.55 * max(costs) and len(costs) > 1 else "right"
         figure.add_scatter(
             x=[x],
             y=[percent],
             mode="markers+text",
-            # Neighbours take turns above and below, so that their names keep out of each other's way.
             text=[f"{_label(one.name)}&nbsp;&nbsp;" if side == "left" else f"&nbsp;&nbsp;{_label(one.name)}"],
-            textposition=f"{'bottom' if at % 2 else 'top'} {side}",
+            textposition=f"{'top' if above else 'bottom'} {side}",
             marker=_marker(look[one.name], 11),
             error_y=_bars([100 * one.interval.high - percent], [percent - 100 * one.interval.low], look[one.name]),
             hovertemplate=f"{escape(one.name)}: {figures.accuracy(one)} at {_dollars(one)} per 1,000<extra></extra>",

@@ -45,6 +45,7 @@ def settle(page: Page) -> None:
     """Wait until the page is drawn: the app is idle and nothing is a skeleton any more."""
     page.get_by_test_id("stApp").wait_for()
     page.wait_for_function("document.querySelector('[data-test-script-state=\"notRunning\"]') !== null")
+    page.wait_for_function("document.querySelector('[data-testid=stSkeleton]') === null")
     page.wait_for_timeout(1500)
 
 
