@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ftvp_core.drafts import draft_keys, from_text, to_text
-from ui import address, candidate_form, candidates, distilled, sweeps
+from ui import address, candidate_form, candidates, distilled, graders, sweeps
 from ui.frame import frame, shown_errors
 
 with frame("Candidates") as store:
@@ -17,6 +17,8 @@ with frame("Candidates") as store:
 
     form, file = st.tabs(["Form", "Comparison file"])
     with form:
+        with shown_errors("graders"):
+            graders.graders_part(store, draft_id, keys)
         if keys.get("candidates"):
             st.header("Compared", anchor=False)
         for candidate in keys.get("candidates", ()):
