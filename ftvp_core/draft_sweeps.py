@@ -1,10 +1,10 @@
-"""What a draft's tuned candidates are measured by: their bases, learning curves, sweeps."""
+"""A draft's sweeps, and the learning curves that are made of them."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from ftvp_core.data.checks import labels_of, without_leaks
-from ftvp_core.drafts import Keys, put_candidate, read_part, without_candidate
+from ftvp_core.drafts import Keys, put_candidate, read_part
 from ftvp_core.errors import UserError
 from ftvp_core.spec import Candidate, swept
 
@@ -20,25 +20,6 @@ SWEEPABLE: dict[str, Sequence[float]] = {
     "shots.k": (0, 1, 2, 4, 8, 16),
     "retrieval.top_k": (1, 2, 4, 8, 16),
 }
-
-
-def base_of(keys: Keys, candidate: Keys) -> Keys | None:
-    """The same candidate without its tuning; None where it has none, or its base is there."""
-    tuned = Candidate(**candidate)
-    if not tuned.is_tuned_here or any(Candidate(**one).asks_as(tuned.base()) for one in keys["candidates"]):
-        return None
-    kept = {key: value for key, value in candidate.items() if key not in {"tune", "adapter"}}
-    names = {one["name"] for one in keys["candidates"]}
-    name = f"{candidate['name']}, base"
-    while name in names:
-        name += "'"
-    return {**kept, "name": name}
-
-
-def removed(keys: Keys, name: str) -> Keys:
-    """The parts of the draft that change when a candidate goes: its sweeps go too."""
-    left = [sweep for sweep in keys.get("sweeps", ()) if sweep["candidate"] != name]
-    return {"candidates": without_candidate(keys, name), "sweeps": left or None}
 
 
 def sweepable(candidate: Keys) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import yaml
 
-from ftvp_core.candidates.prompt import without_context
 from ftvp_core.candidates.suggestion import suggested_mode
 from ftvp_core.data.checks import check, without_leaks
 from ftvp_core.data.examples import to_examples
@@ -231,20 +230,6 @@ def names_gold(keys: Keys) -> bool:
     return bool(reading and reading.examples and any(example.gold for example in reading.examples.examples))
 
 
-def bounds_of(candidate: Mapping[str, Any]) -> tuple[Keys, Keys]:
-    """What a RAG candidate lies between: given the gold passages, no search can do better; given none, it is no use."""
-    oracle = {
-        **candidate,
-        "name": f"{candidate['name']}, gold passages",
-        "retrieval": {**candidate["retrieval"], "oracle": True},
-    }
-    closed = {key: value for key, value in candidate.items() if key not in {"retrieval", "prompt"}}
-    prompt = {part: without_context(text) for part, text in candidate.get("prompt", {}).items() if text}
-    prompt = {part: text for part, text in prompt.items() if text}
-    closed = {**closed, "name": f"{candidate['name']}, closed book", **({"prompt": prompt} if prompt else {})}
-    return oracle, closed
-
-
 def check_so_far(keys: Keys) -> None:
     """Whether the draft is valid as far as it goes. Raises UserError."""
     whole = dict(keys)
@@ -261,34 +246,6 @@ def rows_to_label(keys: Keys) -> int | None:
     if evaluated is None or evaluated.examples is None:
         return len(trained.examples.examples)
     return len(without_leaks(trained.examples, evaluated.examples))
-
-
-def bare_prompt(keys: Keys, candidate: Mapping[str, Any]) -> tuple[str, str]:
-    """A prompt without the candidate's instructions, shots and passages: system (none) and user."""
-    column = keys.get("eval_set", {}).get("input", "input")
-    user = without_context(candidate.get("prompt", {}).get("user") or f"{{{column}}}")
-    return "", user or f"{{{column}}}"
-
-
-def with_student(keys: Keys, teacher: Mapping[str, Any], student: Mapping[str, Any]) -> list[Keys]:
-    """The draft's candidates with a student, and with the same untuned, unless one like it is there.
-
-    A student answers as its teacher is asked to, in what its sampling says of an answer's end.
-    """
-    ends = {key: value for key, value in teacher.get("sampling", {}).items() if key in {"max_tokens", "stop"}}
-    student = {**student, **({"sampling": ends} if ends else {})}
-    untuned = {key: value for key, value in student.items() if key != "tune"}
-    candidates: list[Keys] = list(keys.get("candidates", ()))
-    alike = [{key: one.get(key) for key in ("model", "prompt", "shots", "retrieval", "tune")} for one in candidates]
-    if {
-        "model": untuned["model"],
-        "prompt": untuned["prompt"],
-        "shots": None,
-        "retrieval": None,
-        "tune": None,
-    } not in alike:
-        candidates = put_candidate(keys, {**untuned, "name": f"{student['name']}: untuned"})
-    return put_candidate({"candidates": candidates}, student)
 
 
 def to_spec(keys: Keys) -> Spec:

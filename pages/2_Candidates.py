@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from ftvp_core.draft_sweeps import removed
-from ftvp_core.drafts import change, draft_keys, from_text, to_text
-from ui import address, candidates, distilled, sweeps
+from ftvp_core.drafts import draft_keys, from_text, to_text
+from ui import address, candidate_form, candidates, distilled, graders, sweeps
 from ui.frame import frame, shown_errors
 
 with frame("Candidates") as store:
@@ -18,20 +17,16 @@ with frame("Candidates") as store:
 
     form, file = st.tabs(["Form", "Comparison file"])
     with form:
+        with shown_errors("graders"):
+            graders.graders_part(store, draft_id, keys)
+        if keys.get("candidates"):
+            st.header("Compared", anchor=False)
         for candidate in keys.get("candidates", ()):
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(candidates.described(candidate), width="stretch")
-                with shown_errors(f"bounds-{candidate['name']}"):
-                    candidates.bounds_button(store, draft_id, keys, candidate)
-                    candidates.base_button(store, draft_id, keys, candidate)
-                distilled.button(candidate)
-                if st.button("Remove", key=f"remove-{candidate['name']}", help=f"Remove {candidate['name']}"):
-                    change(store, draft_id, **removed(keys, candidate["name"]))
-                    st.rerun()
+            candidates.listed(store, draft_id, keys, candidate)
         with shown_errors("distil"):
             distilled.form(store, draft_id, keys)
         with shown_errors("form"):
-            candidates.add_form(store, draft_id, keys)
+            candidate_form.add_form(store, draft_id, keys)
         with shown_errors("sweeps"):
             sweeps.sweeps_part(store, draft_id, keys)
     with file, shown_errors("file"):

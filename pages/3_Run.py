@@ -15,14 +15,14 @@ with frame("Run") as store:
     live = False
     if run_id is not None:
         with shown_errors("watched"):
-            st.subheader(plain(store.run(run_id).name), anchor=False)
+            st.header(plain(store.run(run_id).name), anchor=False)
             live = run.watched(store, run_id)
 
     keys = draft_keys(store, draft_id)
     if live:
         st.stop()
     its_own = run_id is not None and run_id == store.draft_run(draft_id)
-    st.subheader("Run it again" if its_own else "Start a run", anchor=False, divider="gray" if run_id else False)
+    st.header("Run it again" if its_own else "Start a run", anchor=False, divider="gray" if run_id else False)
     st.caption(plain(keys.get("name", "")))
     if not (keys.get("eval_set") and keys.get("candidates")):
         st.info("A run needs an eval set and at least one candidate.")

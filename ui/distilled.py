@@ -4,7 +4,8 @@ from functools import partial
 
 import streamlit as st
 
-from ftvp_core.drafts import Keys, bare_prompt, change, rows_to_label, to_spec, with_student
+from ftvp_core.draft_candidates import bare_prompt, with_student
+from ftvp_core.drafts import Keys, change, rows_to_label
 from ftvp_core.jobs.distilled_set import distilled_set
 from ftvp_core.report import figures
 from ftvp_core.report.distilled import LICENCE, sentences
@@ -49,8 +50,6 @@ def form(store: Store, draft_id: str, keys: Keys) -> None:
             st.button("Close", on_click=_open, args=(None,))
     if student is not None and added:
         candidates = with_student(keys, teacher, student)
-        missing = {part: {"path": "not chosen yet"} for part in ("eval_set", "knowledge") if part not in keys}
-        to_spec({**keys, "candidates": candidates, **missing})  # what is missing is asked for where the run starts
         change(store, draft_id, candidates=candidates)
         _open(None)
         st.rerun()

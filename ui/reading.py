@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from ftvp_core.draft_graders import Judged, judged
 from ftvp_core.drafts import Keys, Part, Reading, findings, read_knowledge, read_part, suggested_schema
 from ftvp_core.errors import UserError
 from ftvp_core.types import Finding, Knowledge
@@ -41,6 +42,19 @@ def findings_of(keys: Keys) -> Sequence[Finding]:
 def suggested_schema_of(keys: Keys) -> Keys | None:
     """An output schema as the eval set's references have it. Raises UserError for the file."""
     return _suggested_schema(json.dumps({"eval_set": keys["eval_set"]}, sort_keys=True)) if "eval_set" in keys else None
+
+
+def judged_of(keys: Keys) -> Judged | None:
+    """What the graders have before them; None where the eval set can't be read."""
+    if "eval_set" not in keys or not is_readable(keys, "eval_set"):
+        return None
+    return _judged(json.dumps({"eval_set": keys["eval_set"]}, sort_keys=True))
+
+
+@st.cache_data(show_spinner=False, max_entries=_KEPT)
+def _judged(keys: str) -> Judged | None:
+    reading = reading_of(json.loads(keys), "eval_set")
+    return judged(reading.examples) if reading and reading.examples else None
 
 
 @st.cache_data(show_spinner=False, max_entries=_KEPT)

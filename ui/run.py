@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from ftvp_core.jobs.answered import answered_before, countable
 from ftvp_core.jobs.enqueue import enqueue
 from ftvp_core.jobs.measure import Expected, expected
 from ftvp_core.jobs.progress import ArmProgress, RunProgress, run_progress
@@ -20,6 +22,8 @@ from ui.words import plain
 WATCH_EVERY_S = 1.0
 #: Causes of failure named for each candidate, the commonest first.
 CAUSES_SHOWN = 3
+#: Calls that are looked up in the cache unasked: a tenth of a second's work.
+LOOKED_UP = 2_000
 
 
 def start(store: Store, draft_id: str, plan: Plan) -> None:
@@ -51,10 +55,33 @@ def start(store: Store, draft_id: str, plan: Plan) -> None:
             f"Beside them {beside} are asked the {len(asked.examples):,} rows of the forgetting set: the tuned ones and"
             " their bases."
         )
+    cached = st.empty()
     if st.button(label, type="primary"):
         run_id = enqueue(store, draft_id, plan)
         address.show_run(run_id)
         st.rerun()
+    _from_cache(cached, store, plan)
+
+
+def _from_cache(place: DeltaGenerator, store: Store, plan: Plan) -> None:
+    """How many of the calls needn't be paid for again: looked up when the rest of the page is there."""
+    calls = countable(plan)
+    if not calls:
+        return
+    if calls > LOOKED_UP and not place.button(
+        "See what the cache has", help=f"Every one of {calls:,} calls is made up as it would be sent: it takes a while"
+    ):
+        return
+    place.caption("Looking up what the cache has …")
+    found = answered_before(store, plan)
+    said = (
+        f"The cache has none of these {found.calls:,} calls." if found.calls else "Nothing was looked up in the cache."
+    )
+    if found.known:
+        said = f"The cache has {found.known:,} of {found.calls:,} calls: they are neither sent nor billed again."
+    if found.left_out:
+        said += f" Not looked up, for their prompts are known after a search: {', '.join(found.left_out)}."
+    place.caption(plain(said))
 
 
 def _metrics(most: Estimate, trainings: Sequence[Expected]) -> None:

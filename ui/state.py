@@ -6,8 +6,8 @@ from typing import Final
 ACCESS_KEY: Final = "access_key"
 TYPED_KEY: Final = "typed_key"
 
-#: Candidates: the output schema as it is typed.
-SCHEMA: Final = "schema"
+#: Candidates: the one whose form is open.
+OPENED: Final = "opened"
 
 #: Run: a setting's widget.
 SETTING: Final = "setting"

@@ -20,7 +20,7 @@ def sweeps_part(store: Store, draft_id: str, keys: Keys) -> None:
     able = {one["name"]: numbers for one in keys.get("candidates", ()) if (numbers := sweepable(one))}
     if not able and not keys.get("sweeps"):
         return
-    st.subheader("Curves and sweeps", anchor=False)
+    st.header("Curves and sweeps", anchor=False)
     for sweep in keys.get("sweeps", ()):
         _listed(store, draft_id, keys, sweep)
     tuned = [one["name"] for one in keys.get("candidates", ()) if one.get("tune") is not None]

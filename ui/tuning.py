@@ -1,11 +1,10 @@
 """The form of a tuning's settings. Each says where its default comes from."""
 
-from typing import Any
-
 import streamlit as st
 
 from ftvp_core.drafts import Keys
 from ftvp_core.spec import FEWEST_ROWS_TO_VALIDATE, TuneSpec
+from ui.fields import Fields
 
 METHODS = {
     "lora": "LoRA: small adapters beside the frozen model",
@@ -60,87 +59,67 @@ WHY = {
     "max_steps": "An end before the epochs' own; empty for none, as in transformers.",
     "save_steps": "A training that is killed goes on from its last checkpoint: at most so many steps are done again."
     " transformers' default is 500, many for small sets.",
+    "force": "They are learned by heart.",
 }
+#: Settings of adapters, which full tuning has none of.
+ADAPTERS = ("rank", "alpha", "dropout", "target_modules", "rslora", "dora")
 
 
-def tune_form() -> Keys:
-    """A candidate's `tune`, what equals its default left out."""
-    default = TuneSpec()
-    method = st.selectbox("Method", list(METHODS), format_func=METHODS.__getitem__, help=WHY["method"])
+def tune_form(place: str, given: Keys | None) -> Keys:
+    """A candidate's `tune`, what equals its default left out. `place` is in the widgets' keys."""
+    fields = Fields(place, given, TuneSpec, WHY)
+    method = fields.choice(st, "method", "Method", METHODS)
     rank, rate, epochs, batch = st.columns(4)
-    chosen: dict[str, Any] = {"method": method}
-    if method != "full":
-        chosen["rank"] = int(rank.number_input("LoRA rank", 1, 1024, default.rank, help=WHY["rank"]))
-    chosen["learning_rate"] = rate.number_input(
-        "Learning rate",
-        min_value=1e-8,
-        max_value=1.0,
-        value=None,
-        format="%.1e",
-        placeholder=f"{TuneSpec(method=method).rate:.0e}",
-        help=WHY["learning_rate"],
-    )
-    chosen["epochs"] = float(epochs.number_input("Epochs", 0.1, 1000.0, float(default.epochs), help=WHY["epochs"]))
-    chosen["batch_size"] = int(batch.number_input("Batch size", 1, 4096, default.batch_size, help=WHY["batch_size"]))
+    if method == "full":
+        for name in ADAPTERS:
+            fields.put(name, None)
+    else:
+        fields.number(rank, "rank", "LoRA rank", 1, 1024)
+    usual = f"{TuneSpec(method=method).rate:.0e}"
+    fields.number(rate, "learning_rate", "Learning rate", 1e-8, 1.0, format="%.1e", placeholder=usual)
+    fields.number(epochs, "epochs", "Epochs", 0.1, 1000.0)
+    fields.number(batch, "batch_size", "Batch size", 1, 4096)
     with st.expander("More settings"):
         if method != "full":
-            chosen |= _adapters(default)
-        chosen |= _steps(default) | _rows(default)
-    given = {key: value for key, value in chosen.items() if value is not None}
-    return {key: value for key, value in given.items() if value != getattr(default, key)}
+            _adapters(fields)
+        _steps(fields)
+        _rows(fields)
+    return fields.keys()
 
 
-def _adapters(default: TuneSpec) -> Keys:
+def _adapters(fields: Fields) -> None:
     alpha, dropout, modules = st.columns(3)
-    named = modules.text_input("Adapters on", "all-linear", help=WHY["target_modules"])
-    several = [name.strip() for name in named.split(",") if name.strip()]
+    fields.number(alpha, "alpha", "Alpha", 1, 4096)
+    fields.number(dropout, "dropout", "Dropout", 0.0, 0.9)
+    named = fields.given.target_modules
+    shown = named if isinstance(named, str) else ", ".join(named)
+    typed = fields.text(modules, "target_modules", "Adapters on", shown)
+    several = [name.strip() for name in typed.split(",") if name.strip()]
+    fields.put("target_modules", several if len(several) > 1 else typed or None)
     rslora, dora = st.columns(2)
-    return {
-        "alpha": int(alpha.number_input("Alpha", 1, 4096, default.alpha, help=WHY["alpha"])),
-        "dropout": dropout.number_input("Dropout", 0.0, 0.9, default.dropout, help=WHY["dropout"]),
-        "target_modules": several if len(several) > 1 else named.strip() or default.target_modules,
-        "rslora": rslora.checkbox("Rank-stabilised", default.rslora, help=WHY["rslora"]),
-        "dora": dora.checkbox("DoRA", default.dora, help=WHY["dora"]),
-    }
+    fields.tick(rslora, "rslora", "Rank-stabilised")
+    fields.tick(dora, "dora", "DoRA")
 
 
-def _steps(default: TuneSpec) -> Keys:
+def _steps(fields: Fields) -> None:
     scheduler, warmup, decay, norm = st.columns(4)
     accumulation, steps, save, checkpointing = st.columns(4)
-    return {
-        "scheduler": scheduler.selectbox(
-            "Rate over time", list(SCHEDULES), format_func=SCHEDULES.__getitem__, help=WHY["scheduler"]
-        ),
-        "warmup": warmup.number_input("Warm-up", 0.0, 0.99, default.warmup, help=WHY["warmup"]),
-        "weight_decay": decay.number_input("Weight decay", 0.0, 10.0, default.weight_decay, help=WHY["weight_decay"]),
-        "max_grad_norm": norm.number_input(
-            "Longest gradient", 0.01, 1000.0, default.max_grad_norm, help=WHY["max_grad_norm"]
-        ),
-        "gradient_accumulation": int(
-            accumulation.number_input(
-                "Gradient accumulation", 1, 4096, default.gradient_accumulation, help=WHY["gradient_accumulation"]
-            )
-        ),
-        "max_steps": steps.number_input("At most, in steps", 1, value=None, help=WHY["max_steps"]),
-        "save_steps": int(save.number_input("Checkpoint every", 1, value=default.save_steps, help=WHY["save_steps"])),
-        "gradient_checkpointing": checkpointing.checkbox(
-            "Gradient checkpointing", default.gradient_checkpointing, help=WHY["gradient_checkpointing"]
-        ),
-    }
+    fields.choice(scheduler, "scheduler", "Rate over time", SCHEDULES)
+    fields.number(warmup, "warmup", "Warm-up", 0.0, 0.99)
+    fields.number(decay, "weight_decay", "Weight decay", 0.0, 10.0)
+    fields.number(norm, "max_grad_norm", "Longest gradient", 0.01, 1000.0)
+    fields.number(accumulation, "gradient_accumulation", "Gradient accumulation", 1, 4096)
+    fields.number(steps, "max_steps", "At most, in steps", 1)
+    fields.number(save, "save_steps", "Checkpoint every", 1)
+    fields.tick(checkpointing, "gradient_checkpointing", "Gradient checkpointing")
 
 
-def _rows(default: TuneSpec) -> Keys:
+def _rows(fields: Fields) -> None:
     examples, validation, patience = st.columns(3)
     length, packing, force = st.columns(3)
-    return {
-        "examples": examples.number_input("At most, in rows", 1, value=None, help=WHY["examples"]),
-        "validation": validation.number_input(
-            "Held out", 0.0, 0.5, value=None, step=0.05, placeholder="a tenth", help=WHY["validation"]
-        ),
-        "patience": int(patience.number_input("Patience", 1, 1000, default.patience, help=WHY["patience"])),
-        "max_length": int(
-            length.number_input("Longest row, in tokens", 8, value=default.max_length, help=WHY["max_length"])
-        ),
-        "packing": packing.checkbox("Packing", default.packing, help=WHY["packing"]),
-        "force": force.checkbox("Also with under 10 rows", default.force, help="They are learned by heart."),
-    }
+    fields.number(examples, "examples", "At most, in rows", 1)
+    fields.number(validation, "validation", "Held out", 0.0, 0.5, step=0.05, placeholder="a tenth")
+    fields.number(patience, "patience", "Patience", 1, 1000)
+    fields.number(length, "max_length", "Longest row, in tokens", 8)
+    fields.tick(packing, "packing", "Packing")
+    fields.tick(force, "force", "Also with under 10 rows")

@@ -29,17 +29,44 @@ class Context:
 
 
 GraderFunction = Callable[[Context], Grade]
-_REGISTRY: dict[str, tuple[GraderFunction, int, frozenset[str]]] = {}
 
 
-def grader(name: str, *, version: int = 1, options: Sequence[str] = ()) -> Callable[[GraderFunction], GraderFunction]:
-    """Register a grader. Raise `version` whenever its judgement changes: grades name it."""
+@dataclass(frozen=True, slots=True)
+class Grader:
+    """A registered grader. `options`: what it can be told, each with the type that a form asks for."""
+
+    name: str
+    function: GraderFunction
+    version: int
+    options: Mapping[str, type]
+
+    @property
+    def about(self) -> str:
+        """What it finds right: the first paragraph of its docstring, in one line."""
+        return " ".join((self.function.__doc__ or "").split("\n\n")[0].split())
+
+
+_REGISTRY: dict[str, Grader] = {}
+
+
+def grader(
+    name: str, *, version: int = 1, options: Mapping[str, type] | None = None
+) -> Callable[[GraderFunction], GraderFunction]:
+    """Register a grader. Raise `version` whenever its judgement changes: grades name it.
+
+    Its docstring's first paragraph is what the Candidates page says of it.
+    """
 
     def register(function: GraderFunction) -> GraderFunction:
-        _REGISTRY[name] = (function, version, frozenset(options))
+        _REGISTRY[name] = Grader(name, function, version, options or {})
         return function
 
     return register
+
+
+def registered() -> Sequence[Grader]:
+    """All graders, in the order in which they were registered."""
+    return tuple(_REGISTRY.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +98,12 @@ class Graders:
 
 def build(entries: Sequence[str | Mapping[str, Any]], labels: tuple[str, ...]) -> Graders:
     """From the comparison file's `graders`: a name, or `{name: option}` / `{name: {option: …}}`. Raises UserError."""
-    chosen = []
+    return Graders(tuple((one.name, one.function, options) for one, options in chosen(entries)), labels)
+
+
+def chosen(entries: Sequence[str | Mapping[str, Any]]) -> list[tuple[Grader, Mapping[str, Any]]]:
+    """The graders that the comparison file's `graders` name, each with its options. Raises UserError."""
+    found = []
     for at, entry in enumerate(entries):
         where = f"graders[{at}]"
         if isinstance(entry, Mapping) and len(entry) != 1:
@@ -79,24 +111,23 @@ def build(entries: Sequence[str | Mapping[str, Any]], labels: tuple[str, ...]) -
         name, given = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
         if name not in _REGISTRY:
             raise UserError(where, f"found {name!r}; expected one of {', '.join(sorted(_REGISTRY))}")
-        function, _, known = _REGISTRY[name]
-        options = _options(where, given, known)
-        chosen.append((name, function, options))
-    return Graders(tuple(chosen), labels)
+        one = _REGISTRY[name]
+        found.append((one, _options(where, given, one.options)))
+    return found
 
 
 def describe(entries: Sequence[str | Mapping[str, Any]]) -> str:
     """The graders with their versions: `exact_match@1, regex@1`."""
     names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-    return ", ".join(f"{name}@{_REGISTRY[name][1]}" for name in names)
+    return ", ".join(f"{name}@{_REGISTRY[name].version}" for name in names)
 
 
-def _options(where: str, given: Any, known: frozenset[str]) -> Mapping[str, Any]:
+def _options(where: str, given: Any, known: Mapping[str, type]) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         if len(known) != 1:
             raise UserError(where, f"found {given!r}; expected no option")
         given = {next(iter(known)): given}
-    unknown = set(given) - known
+    unknown = set(given) - known.keys()
     if unknown:
         raise UserError(where, f"found option {min(unknown)!r}; expected {', '.join(sorted(known)) or 'none'}")
     if "pattern" in given:
@@ -108,21 +139,21 @@ def _options(where: str, given: Any, known: frozenset[str]) -> Mapping[str, Any]
 
 @grader("exact_match")
 def exact_match(context: Context) -> Grade:
-    """Equal to any reference after `normal`."""
+    """The answer is a reference, to the letter: only white space around it and Unicode's form don't matter."""
     output = normal(context.output)
     return Grade(float(any(output == normal(reference) for reference in context.example.references)))
 
 
 @grader("contains")
 def contains(context: Context) -> Grade:
-    """Holds any reference, after `normal`."""
+    """A reference stands somewhere in the answer, to the letter: for short facts inside longer sentences."""
     output = normal(context.output)
     return Grade(float(any(normal(reference) in output for reference in context.example.references)))
 
 
-@grader("regex", options=("pattern",))
+@grader("regex", options={"pattern": str})
 def regex(context: Context) -> Grade:
-    """A match of `pattern` stands somewhere in the answer; without a pattern, each reference is one.
+    """A match of the pattern stands somewhere in the answer; without a pattern, each reference is one.
 
     RE2's syntax: it takes linear time on every pattern, so that no file can hang a run.
     """
@@ -139,7 +170,7 @@ _NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?
 
 @grader("json_match")
 def json_match(context: Context) -> Grade:
-    """Equal to any reference as a JSON value: order of keys and white space are no matter. No JSON is wrong."""
+    """The answer is a reference as a JSON value: order of keys and white space don't matter. No JSON is wrong."""
     expected = [value for is_json, value in map(parsed, context.example.references) if is_json]
     if not expected:
         return Grade(None, "the reference isn't JSON")
@@ -150,9 +181,9 @@ def json_match(context: Context) -> Grade:
         return Grade(None, "the answer is too deep to be compared")
 
 
-@grader("numeric", options=("tolerance",))
+@grader("numeric", options={"tolerance": float})
 def numeric(context: Context) -> Grade:
-    """The answer's last number equals a reference's number, within `tolerance` (absolute, 0 by default)."""
+    """The answer's last number equals a reference's number, within the tolerance (absolute, 0 by default)."""
     expected = [number for text in context.example.references if (number := _last_number(text)) is not None]
     if not expected:
         return Grade(None, "the reference holds no number")

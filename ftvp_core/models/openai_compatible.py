@@ -19,11 +19,16 @@ from ftvp_core.models.posting import body_of, parts_of, posted, session
 from ftvp_core.types import Answer, Request
 
 
+def identity(base_url: str, model: str) -> str:
+    """For the cache: what makes two requests the same question, beside what is asked."""
+    return f"{base_url.rstrip('/')}#{model}"
+
+
 class OpenAICompatible:
     """One model on one server. Make it inside a running event loop, close it there."""
 
     def __init__(self, base_url: str, model: str, api_key: str | None) -> None:
-        self.identity = f"{base_url.rstrip('/')}#{model}"
+        self.identity = identity(base_url, model)
         self._base_url = base_url
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._model = model

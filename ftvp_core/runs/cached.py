@@ -20,7 +20,7 @@ def keyed(run: Underway, units: Sequence[Unit], identities: Mapping[int, str]) -
     """The units rendered, each with its key in the cache, if the run uses one. `identities`: the arms' models."""
     works = run.works(units)
     for work in works:
-        work.cache_key = next(iter(_keys(run.plan, work, identities)), None)
+        work.cache_key = next(iter(cache_keys(run.plan, work, identities)), None)
     return works
 
 
@@ -32,7 +32,7 @@ def window(
     `modes`: how the servers are asked for JSON, where it isn't natively alone.
     """
     works, known = unsearched(run.works(units))
-    keys = [_keys(run.plan, work, identities, modes) for work in works]
+    keys = [cache_keys(run.plan, work, identities, modes) for work in works]
     found = run.store.cached([key for some in keys for key in some], run.row.created_at)
     rest = []
     for work, some in zip(works, keys, strict=True):
@@ -74,7 +74,7 @@ def cache_key(identity: str, request: Request, repeat: int, asked: str | None = 
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _keys(plan: Plan, work: Work, identities: Mapping[int, str], modes: JsonModes | None = None) -> list[str]:
+def cache_keys(plan: Plan, work: Work, identities: Mapping[int, str], modes: JsonModes | None = None) -> list[str]:
     """Under which an answer may be: several while it isn't known how the server is to be asked for JSON.
 
     None without a cache; and none of an arm that measures how long answers take under load.

@@ -18,6 +18,14 @@ def open_remote(arm: Arm, spec: Spec) -> RemoteModel:
     )
 
 
+def identity_of(arm: Arm, spec: Spec) -> str:
+    """What the cache knows the arm's server and model by, without opening it."""
+    from ftvp_core.models import openai_batches, openai_compatible
+
+    identity = openai_batches.identity if arm.is_batched else openai_compatible.identity
+    return identity(provider_of(arm.candidate, spec).base_url, arm.candidate.model_name)
+
+
 def api_key(provider: ProviderSpec, where: str) -> str | None:
     """The provider's key, from the environment. Raises UserError when it is named and unset."""
     if provider.api_key_env is None:

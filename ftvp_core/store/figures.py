@@ -74,6 +74,19 @@ class Figures(Base):
                 found.update({row.cache_key: row for row in connection.execute(matching)})
         return found
 
+    def cached_keys(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys under which an answer is by now, without loading it."""
+        found: set[str] = set()
+        with self.engine.connect() as connection:
+            for at in range(0, len(keys), KEYS_PER_QUERY):
+                matching = (
+                    select(results.c.cache_key)
+                    .where(results.c.cache_key.in_(keys[at : at + KEYS_PER_QUERY]))
+                    .where(results.c.output.is_not(None), ~results.c.from_cache)
+                )
+                found.update(connection.execute(matching).scalars())
+        return found
+
     def rankings(self, keys: Sequence[str], run_id: str | None) -> dict[str, Ranking]:
         """What servers' re-ranking answered, by key: of every run, or of this one alone."""
         found: dict[str, Ranking] = {}

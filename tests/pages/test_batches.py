@@ -76,7 +76,7 @@ def test_a_provider_is_asked_in_batches_by_one_tick(home: Home, opened: Opened) 
         {"name": "d", "eval_set": {"path": str(home.folder / "e.csv")}, "candidates": [one]},
     )
     at = opened("pages/2_Candidates.py")
-    at.checkbox(key="batch-openai").check().run()
+    at.checkbox(key="candidate-batch-openai").check().run()
     next(box for box in at.text_input if box.label == "Name").set_value("b").run()
     next(box for box in at.text_input if box.label == "Model").set_value("gpt-4o-mini").run()
     next(button for button in at.button if button.label == "Add").click().run()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ftvp_core.drafts import bounds_of, draft_keys, new_draft
+from ftvp_core.draft_candidates import bounds_of
+from ftvp_core.drafts import draft_keys, new_draft, to_spec
 from tests.pages.conftest import Home, said
 
 Opened = Callable[..., AppTest]
@@ -88,7 +89,7 @@ def test_one_click_distils_a_candidate_into_the_same_model_without_its_prompt(ho
     rag, untuned, student = draft_keys(home.store, draft_id)["candidates"]
     bare = {"model": "local/demo", "prompt": {"user": "{question} {{context}}"}, "sampling": {"max_tokens": 9}}
     assert rag == local
-    assert untuned == {"name": "rag, distilled: untuned", **bare}
+    assert untuned == {"name": "rag, distilled, base", **bare}
     tune = {"teacher": "rag", "keep": "agreement", "answers": 3}
     assert student == {"name": "rag, distilled", **bare, "tune": tune}
 
@@ -207,7 +208,9 @@ def test_a_tuned_candidate_may_search_and_have_shots_and_be_sampled(home: Home, 
     assert added["sampling"] == {"temperature": 0.7, "seed": 7, "stream": True, "stop": ["###", "답:"]}
     assert added["shots"] == {"k": 2, "select": "random"}
     assert (added["retrieval"]["mode"], added["tune"]) == ("hybrid", {})
-    assert "all at once · fine-tuned+rag · local/demo · 2 random shots · by words and meaning, top 4" in shown(at).replace("**", "")
+    assert "all at once · fine-tuned+rag · local/demo · 2 random shots · by words and meaning, top 4" in shown(
+        at
+    ).replace("**", "")
 
 
 def test_an_adapter_from_elsewhere_is_a_candidate(home: Home, opened: Opened) -> None:
@@ -221,3 +224,120 @@ def test_an_adapter_from_elsewhere_is_a_candidate(home: Home, opened: Opened) ->
     added = draft_keys(home.store, draft_id)["candidates"][-1]
     assert (added["name"], added["model"], added["adapter"]) == ("adapter", "local/demo", "adapters/mine")
     assert not [key for key in ("sampling", "tune", "shots", "retrieval") if key in added]
+
+
+#: All that the form asks for, and some that it doesn't: a search's bound, a teacher, another column's filter.
+WHOLE: list[dict[str, Any]] = [
+    {
+        "name": "역할",
+        "model": "sim/m",
+        "prompt": {"system": "Short.", "user": "{question}?"},
+        "shots": {"k": 0, "select": "nearest"},
+        "retrieval": {"top_k": 40, "mode": "lexical", "rerank": "sim/r", "max_tokens": 99, "filter": {"source": "k*"}},
+        "output_schema": {"type": "object", "properties": {"a": {"type": "string"}}},
+        "sampling": {"temperature": 1.5, "max_tokens": 64000, "top_p": 0.5, "seed": 0, "stop": ["끝", "##"]},
+    },
+    {"name": "gold", "model": "openai/m", "retrieval": {"oracle": True, "filter": {"kind": "a", "source": "k*"}}},
+    {
+        "name": "lora",
+        "model": "local/demo",
+        "tune": {"method": "qlora", "rank": 2048, "target_modules": ["q_proj", "v_proj"], "learning_rate": 1e-3,
+                 "epochs": 0.05, "max_steps": 7, "validation": 0.0, "device": "cpu", "teacher": "역할", "keep": "all"},
+    },
+    {"name": "full", "model": "local/demo", "tune": {"method": "full", "scheduler": "cosine", "packing": True}},
+    {"name": "mine", "model": "local/demo", "adapter": "adapters/mine"},
+    {"name": "few", "model": "openai/m", "shots": {"k": 3, "select": "nearest"}, "sampling": {"stream": True}},
+    {"name": "floor", "floor": "nearest", "train": {"rows": 1}},
+    {"name": "old", "recorded": "old.csv"},
+]  # fmt: skip
+
+
+def whole(home: Home) -> tuple[str, dict[str, Any]]:
+    keys = keys_for(home, ENGLISH) | {
+        "train_set": {"path": str(home.folder / "e.csv")},
+        "providers": {"sim": {"base_url": "http://127.0.0.1:9/v1"}},
+        "prices": {"sim/m": {"input": 0.2, "cached_input": 0.1, "output": 0.9}},
+        "candidates": WHOLE,
+    }
+    return new_draft(home.store, keys), keys
+
+
+def test_a_candidate_that_is_opened_and_saved_unchanged_is_the_same(home: Home, opened: Opened) -> None:
+    """Every field shows what the file has, also beyond its bounds; what no field shows is kept."""
+    draft_id, keys = whole(home)
+    before = to_spec(keys)
+    at = opened(PAGE)
+    for one in WHOLE:
+        at.button(key=f"edit-{one['name']}").click().run()
+        assert not at.exception, one["name"]
+        labelled(at, "Save").click().run()
+        assert not at.exception and "Save" not in [button.label for button in at.button], said(at)
+    assert to_spec(draft_keys(home.store, draft_id)) == before
+
+
+def test_a_candidate_is_edited_under_another_name(home: Home, opened: Opened) -> None:
+    draft_id = new_draft(home.store, {**keys_for(home, ENGLISH), "candidates": [RAG, *bounds_of(RAG)]})
+    at = opened(PAGE)
+    at.button(key="edit-rag").click().run()
+    assert labelled(at, "Name").value == "rag"
+    assert labelled(at, "User prompt").value == RAG["prompt"]["user"]
+    labelled(at, "Name").set_value("조회")
+    labelled(at, "Passages in the prompt").set_value(7)
+    labelled(at, "Temperature").set_value(0.3)
+    labelled(at, "Save").click().run()
+    assert not at.exception and not at.error, said(at)
+    rag, oracle, closed = draft_keys(home.store, draft_id)["candidates"]
+    assert rag == {**RAG, "name": "조회", "retrieval": {"top_k": 7, "mode": "hybrid"}, "sampling": {"temperature": 0.3}}
+    assert (oracle["name"], closed["name"]) == ("조회, gold passages", "조회, closed book")
+    assert oracle["retrieval"] == {"top_k": 7, "mode": "hybrid", "oracle": True}
+    assert closed["sampling"] == {"temperature": 0.3}
+
+
+def test_what_was_typed_and_not_saved_is_forgotten(home: Home, opened: Opened) -> None:
+    draft_id, keys = whole(home)
+    at = opened(PAGE)
+    for name in ("few", "gold", "few"):
+        at.button(key=f"edit-{name}").click().run()
+        assert (labelled(at, "Name").value, labelled(at, "Sampling seed").value) == (name, None)
+        labelled(at, "Name").set_value("lora")
+        labelled(at, "Sampling seed").set_value(5).run()
+    labelled(at, "Save").click().run()
+    assert "candidate lora: is there already" in said(at)
+    labelled(at, "Close").click().run()
+    assert draft_keys(home.store, draft_id) == keys
+    at.button(key="edit-few").click().run()
+    assert labelled(at, "Name").value == "few"
+
+
+def test_an_edit_that_leaves_a_sweep_without_its_number_is_refused(home: Home, opened: Opened) -> None:
+    few = {"name": "few", "model": "openai/m", "prompt": {"user": "{question}"}, "shots": {"k": 2}}
+    sweeps = [{"candidate": "few", "over": "shots.k", "values": [1, 2]}]
+    keys = {**keys_for(home, ENGLISH), "candidates": [few], "sweeps": sweeps}
+    draft_id = new_draft(home.store, {**keys, "train_set": {"path": keys["eval_set"]["path"]}})
+    at = opened(PAGE)
+    at.button(key="edit-few").click().run()
+    at.selectbox[0].select("prompt").run()
+    labelled(at, "Shots before the question too").uncheck().run()
+    labelled(at, "Save").click().run()
+    assert not at.exception
+    assert "sweeps[0].over: shots.k = 1 is no setting of few" in said(at)
+    assert draft_keys(home.store, draft_id)["candidates"] == [few]
+
+
+def test_a_copy_begins_as_the_candidate_is(home: Home, opened: Opened) -> None:
+    draft_id = new_draft(home.store, keys_for(home, ENGLISH))
+    at = opened(PAGE)
+    at.button(key="duplicate-rag").click().run()
+    labelled(at, "Add the copy").click().run()
+    assert not at.exception and not at.error, said(at)
+    assert draft_keys(home.store, draft_id)["candidates"] == [RAG, {**RAG, "name": "rag, copy"}]
+
+
+def test_a_name_that_is_there_is_not_replaced_by_adding(home: Home, opened: Opened) -> None:
+    draft_id = new_draft(home.store, keys_for(home, ENGLISH))
+    at = opened(PAGE)
+    labelled(at, "Name").set_value("rag")
+    labelled(at, "Model").set_value("m")
+    labelled(at, "Add").click().run()
+    assert "candidate rag: is there already" in said(at)
+    assert draft_keys(home.store, draft_id)["candidates"] == [RAG]

@@ -1,5 +1,6 @@
 """Run in each of a run's states: what it says, and what its buttons do."""
 
+import json
 import time
 from collections.abc import Callable
 
@@ -8,10 +9,12 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import NumberInput
 
+from ftvp_core.__main__ import main
 from ftvp_core.drafts import change, draft_keys, new_draft, to_spec
 from ftvp_core.store.ledger import Intent, Outcome, Unit, commit
 from ftvp_core.store.measurements import say, settle, take
 from ftvp_core.store.schema import results
+from tests.fault_server import fault_server
 from tests.pages.conftest import Home, said
 from tests.pages.test_compare import mostly
 
@@ -317,3 +320,49 @@ def test_a_finished_run_leads_to_its_comparison(home: Home, opened: Opened) -> N
     at = opened(RUN, run_id)
     assert {"Pause", "Cancel", "Go on"}.isdisjoint(labels(at))
     assert any(run_id in link.proto.query_string for link in at.get("page_link") if link.proto.label == "Compare")
+
+
+def served_draft(home: Home, url: str, **run: object) -> str:
+    rows = [{"id": f"r{at}", "question": f"[ex-{at}] right?", "answer": "yes"} for at in range(20)]
+    (home.folder / "e.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (home.folder / "k.md").write_text("One passage.\n\nAnother.")
+    asked = {"model": "sim/m", "prompt": {"user": "{question}"}}
+    keys = {
+        "eval_set": {"path": str(home.folder / "e.jsonl"), "limit": 12},
+        "knowledge": {"path": str(home.folder / "k.md")},
+        "providers": {"sim": {"base_url": url}, "cheap": {"base_url": url, "batch": True}},
+        "candidates": [
+            {"name": "zero", **asked},
+            {"name": "json", **asked, "output_schema": {"type": "string"}},
+            {"name": "batch", **asked, "model": "cheap/m"},
+        ],
+        "run": {"repeats": 2, **run},
+    }
+    (home.folder / "c.yaml").write_text(json.dumps(keys))
+    return new_draft(home.store, keys)
+
+
+def test_before_the_start_it_says_what_the_cache_has(
+    home: Home, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fault_server() as served:
+        draft_id = served_draft(home, served.url)
+        assert "The cache has none of these 72 calls." in shown(opened(RUN))
+        assert main(["run", str(home.folder / "c.yaml")]) == 0
+    at = opened(RUN)
+    assert not at.exception
+    assert "The cache has 72 of 72 calls" in shown(at), "as the run itself will find: nothing is sent again"
+    candidates = draft_keys(home.store, draft_id)["candidates"]
+    rag = {"name": "rag", "model": "sim/m", "prompt": {"user": "{question}"}, "retrieval": {}}
+    changed = {**candidates[0], "prompt": {"user": "{question} Now."}}
+    change(home.store, draft_id, candidates=[changed, *candidates[1:], rag])
+    change(home.store, draft_id, eval_set={"path": str(home.folder / "e.jsonl"), "limit": 14, "seed": 0})
+    said_now = shown(opened(RUN))
+    assert "The cache has 48 of 84 calls" in said_now, "the changed prompt's and the two new rows' aren't there"
+    assert "Not looked up, for their prompts are known after a search: rag." in said_now
+    monkeypatch.setattr("ui.run.LOOKED_UP", 10)
+    at = opened(RUN)
+    assert "The cache has" not in shown(at)
+    assert "The cache has 48 of 84 calls" in shown(press(at, "See what the cache has"))
+    change(home.store, draft_id, run={"cache": False})
+    assert "The cache has" not in shown(at.run()) and "See what the cache has" not in labels(at)

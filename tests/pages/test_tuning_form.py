@@ -11,7 +11,7 @@ SOURCE = re.compile(r"\b(19|20)\d\d\b|transformers|TRL")
 def form() -> None:
     from ui.tuning import tune_form
 
-    tune_form()
+    tune_form("form", None)
 
 
 def test_each_default_is_explained_with_its_source() -> None:
