@@ -250,7 +250,7 @@ def index_of(watch: Watched, folder: Path, remote_of: RemoteOf | None = None) ->
             raise RunStopped("cancelled")
         key = (tuple(texts), retrieval.mode, retrieval.embedder)
         if key not in opened:
-            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, progress, remote_of)
+            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, progress, remote_of, watch)
         if retrieval.rerank is None:
             return opened[key]
         if is_remote(retrieval.rerank):
