@@ -18,6 +18,7 @@ with frame("Home") as store:
         st.page_link("pages/1_Data.py", label="Start with your own eval set")
     st.header("Comparisons", anchor=False)
     run_list(store)
-    if not store.runs(limit=1):
+    has_runs = bool(store.runs(limit=1))
+    if not has_runs:
         st.text("There is none yet.")
-    demo.findings(expanded=not store.runs())
+    demo.findings(expanded=not has_runs)

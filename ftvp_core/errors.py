@@ -11,9 +11,16 @@ FtvpError
 
 from typing import Literal
 
+from ftvp_core.types import NO_USAGE, Usage
+
 
 class FtvpError(Exception):
     """Base. Its text is one line: what is wrong, where, what was found, what to do."""
+
+
+def unexpected(error: Exception) -> str:
+    """What wasn't raised on purpose, a defect of ours or of a library, in one line. Whoever says it logs all of it."""
+    return " ".join(f"unexpected {type(error).__name__}: {error}".split())
 
 
 class UserError(FtvpError):
@@ -63,8 +70,12 @@ class CallFailed(FtvpError):
         stops: Literal["provider", "model"] | None = None,
         status: int | None = None,
         latency_s: float | None = None,
+        usage: Usage = NO_USAGE,
     ) -> None:
-        """`retry`: another try may succeed. `stops`: none can, with this provider (key, quota) or this model."""
+        """`retry`: another try may succeed. `stops`: none can, with this provider (key, quota) or this model.
+
+        `usage`: what the server says it took all the same.
+        """
         super().__init__(cause)
         self.outcome: Outcome = outcome
         self.retry = retry
@@ -72,6 +83,7 @@ class CallFailed(FtvpError):
         self.stops = stops
         self.status = status
         self.latency_s = latency_s
+        self.usage = usage
 
 
 class SchemaRefused(CallFailed):

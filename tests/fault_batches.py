@@ -43,6 +43,7 @@ class BatchFaults:
     no_listing: bool = False
     unauthorized: bool = False
     failing_looks: int = 0  # so many are answered 503
+    repeats_key: bool = False  # why a batch failed is told with the key that it was sent
     locked: str = ""  # the batch of this id may not be looked at: the key was taken away meanwhile
 
 
@@ -114,6 +115,7 @@ class Batches:
             "created_at": int(time.time()),
             "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
             "lines": lines,
+            "key": request.headers["Authorization"],
             "bytes": len(self.files[body["input_file_id"]]),
             "begun": time.monotonic(),
             "end": self.faults.ends.pop(0) if self.faults.ends else "completed",
@@ -164,13 +166,15 @@ class Batches:
             batch["request_counts"]["completed"] = int(len(batch["lines"]) * passed_s / takes_s)
         if batch["status"] not in ENDED and passed_s >= takes_s:
             self._end(batch, batch["end"])
-        return {key: value for key, value in batch.items() if key not in {"lines", "bytes", "begun", "end"}}
+        return {key: value for key, value in batch.items() if key not in {"lines", "key", "bytes", "begun", "end"}}
 
     def _end(
         self, batch: dict[str, Any], how: str, code: str = "model_not_found", message: str = "no batches of this model"
     ) -> None:
         batch["status"] = how
         if how == "failed":
+            if self.faults.repeats_key:
+                message = f"{batch['key']} may not: {message}"
             batch["errors"] = {"data": [{"code": code, "message": message, "line": None, "param": None}]}
             batch["request_counts"] = {"total": 0, "completed": 0, "failed": 0}
             return

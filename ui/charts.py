@@ -122,7 +122,7 @@ def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) ->
             x=[one.latency_s.p50, one.latency_s.p95],
             y=[50, 95],
             mode="lines+markers",
-            name=f"{_label(one.name)}: {figures.seconds(one.latency_s.p50)} (p95 {figures.seconds(one.latency_s.p95)})",
+            name=f"{_label(one.name)}: {figures.latency(one.latency_s)}",
             line={"color": style.colour, "dash": style.dash, "width": 0.001},
             marker=_marker(style, 10),
             hovertemplate=f"{escape(one.name)}: %{{y}} % within %{{x:.3g}} s<extra></extra>",
@@ -146,11 +146,7 @@ def latency(comparison: Comparison, quantiles: Mapping[str, Sequence[float]]) ->
     if not timed:
         only_batches = all(one.batch for one in comparison.candidates)
         _nothing(figure, "Not measured: a batch has no latency." if only_batches else "No latency was recorded.")
-    said = [
-        f"{one.name} p50 {figures.seconds(one.latency_s.p50)}, p95 {figures.seconds(one.latency_s.p95)}"
-        for one in timed
-        if one.latency_s
-    ]
+    said = [f"{one.name} {figures.latency(one.latency_s, named=True)}" for one in timed if one.latency_s]
     return Chart(figure, f"Latency: {'; '.join((*said, *(f'{name} {why}' for name, why in missing.items())))}.")
 
 

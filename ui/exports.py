@@ -5,8 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from ftvp_core.jobs.export import adapter_zip, merged_zip
-from ftvp_core.report.card import commands, file_name
+from ftvp_core.jobs.export import adapter_zip, merged_zip, served_here
+from ftvp_core.report.card import file_name
 from ftvp_core.report.load import Report
 from ftvp_core.store import exports
 from ftvp_core.store.store import Store
@@ -89,6 +89,6 @@ def _fetched(folder: Path, name: str, run_id: str) -> None:
 
 
 def _commands(report: Report, name: str, *, merged: bool) -> None:
-    for server, command in commands(report, name, merged=merged).items():
-        st.caption(f"Serve it with {plain(server)}, from inside its folder")
-        st.code(command, language="shell")
+    for server, one in served_here(report, name, merged=merged).items():
+        st.caption(f"Serve it with {plain(server)}, from inside its folder. A request names the model `{one.model}`")
+        st.code(one.command, language="shell")

@@ -181,7 +181,8 @@ def _bar(now: RunProgress) -> None:
     )
     how_far = f"{now.done:,} of {now.total:,}{' steps' if now.trains else ''}{rate}"
     if now.waits:
-        how_far = "waits for another training on this machine, which does one at a time"
+        another = "training" if now.trains else "ingestion"
+        how_far = f"waits for another {another} on this machine, which does one at a time"
     st.progress(min(1.0, share), text=plain(f"{now.phase}: {how_far}"))
 
 

@@ -28,8 +28,8 @@ _LISTED = 20
 
 def run_list(store: Store, *, on_compare: bool = False) -> None:
     """The newest runs, each a link to its comparison."""
-    runs = store.runs()
-    for run in runs[:_LISTED]:
+    runs = store.runs(limit=_LISTED)
+    for run in runs:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             if on_compare:  # a link to the page that one is on leaves the address as it is
                 st.button(plain(run.name), key=run.id, type="tertiary", on_click=address.show_run, args=(run.id,))
@@ -37,8 +37,8 @@ def run_list(store: Store, *, on_compare: bool = False) -> None:
                 st.page_link(COMPARE, label=plain(run.name), query_params={address.RUN: run.id})
             state_badge(run)
             st.caption(f"{ago(run.created_at)} · {run.id}", width="content")
-    if len(runs) > _LISTED:
-        st.caption(f"{len(runs) - _LISTED} older ones: python -m ftvp_core runs")
+    if (older := store.count_runs() - len(runs)) > 0:
+        st.caption(f"{older:,} older ones: python -m ftvp_core runs")
 
 
 def state_badge(run: RunRow) -> None:

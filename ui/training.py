@@ -90,7 +90,9 @@ def in_words(one: Expected) -> str:
 
 def _asked(one: Expected) -> str:
     if one.waits:
-        return "it is measured when another training on the worker's machine has ended: one at a time is done there"
+        return (
+            "it is measured when another training or ingestion on the worker's machine has ended: one at a time is done"
+        )
     if one.is_under_way:
         return "a worker measures it"
     return "a worker measures it when its run has ended. If no worker runs, start one: python -m ftvp_core worker"

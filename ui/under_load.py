@@ -90,5 +90,4 @@ def chart(comparison: Comparison) -> Chart:
 def _said(point: LoadPoint) -> str:
     if point.latency_s is None:
         return f"{point.concurrency} in flight: nothing answered"
-    p50, p95 = figures.seconds(point.latency_s.p50), figures.seconds(point.latency_s.p95)
-    return f"{point.concurrency} in flight: p50 {p50}, p95 {p95}"
+    return f"{point.concurrency} in flight: {figures.latency(point.latency_s, named=True)}"

@@ -1,7 +1,8 @@
 """Chroma, opened: embedded in a folder, by one process at a time, or on a server.
 
-An embedded folder has one process at a time: a second waits for its lock. The client is closed before the lock is
-given back, so nobody reads what was true before another wrote. A server does both by itself.
+An embedded folder has one process at a time: a second waits for its lock, also while the first embeds, so that no text
+is embedded, and paid for, by two. The client is closed before the lock is given back, so nobody reads what was true
+before another wrote. A server lets several in at once.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ftvp_core.alone import PATIENT, Waiting, alone
 from ftvp_core.candidates.embedders import Vectors
 from ftvp_core.errors import RunStopped, UserError
 
@@ -26,8 +28,11 @@ GRAPH = {"hnsw": {"ef_construction": 8, "max_neighbors": 4}}
 
 
 @contextmanager
-def chroma(folder: Path) -> Iterator[Any]:
-    """Chroma on the server that the environment names, else in the folder, alone."""
+def chroma(folder: Path, watch: Waiting = PATIENT) -> Iterator[Any]:
+    """Chroma on the server that the environment names, else in the folder, alone.
+
+    Raises UserError, RunStopped: where the server is gone, or `watch` ended the wait for the folder.
+    """
     import chromadb
     from chromadb.config import Settings
 
@@ -44,10 +49,8 @@ def chroma(folder: Path) -> Iterator[Any]:
         finally:
             client.close()
         return
-    from filelock import FileLock
-
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "ftvp.lock"):
+    with alone(folder / "ftvp.lock", watch):
         client = chromadb.PersistentClient(str(folder), settings=settings)
         try:
             yield client

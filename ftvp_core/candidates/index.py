@@ -5,12 +5,14 @@ embedded once, whatever file, version or run brings it; a changed one is added b
 where no run needs it; and what a killed process left out is added at the next open. Every open counts what it got: it is all of the texts or an error, never fewer.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ftvp_core.alone import PATIENT, Unseen, Waiting
 from ftvp_core.candidates.chroma import STORE_BATCH, chroma, collection_of, id_of, stored
 from ftvp_core.candidates.embedders import Embedder, Partly, Vectors, open_embedder
 from ftvp_core.candidates.lexical import LexicalIndex
@@ -24,6 +26,8 @@ Progress = Callable[[int, int], None]
 #: The kind of a collection that holds what is searched; others hold what was asked.
 TEXTS = "texts"
 
+#: A run has ended when what it no longer needs is removed: its worker has other things to do than wait for long.
+FORGETS_WITHIN_S = 10.0
 #: Texts of a query's batch whose similarities are held at once: 100 MB of them at 100,000 passages.
 QUERY_BATCH = 256
 #: A text with itself: a hair above the cosine of any other. A bag of words can't tell a text from its words in another
@@ -64,31 +68,39 @@ def open_index(
     models: Path,
     progress: Progress,
     remote_of: RemoteOf | None = None,
+    watch: Waiting = PATIENT,
 ) -> Index:
     """The index that a candidate's retrieval asks for, built where it isn't there whole.
 
-    `folder` is that of the vectors, `models` the one that a local embedder's path is relative to. Raises UserError
-    for an embedder or a server that isn't there, CallFailed where a server can't embed a passage.
+    `folder` is that of the vectors, `models` the one that a local embedder's path is relative to; `watch` sees when
+    another process is at work in `folder`. Raises UserError for an embedder or a server that isn't there, CallFailed
+    where a server can't embed a passage, RunStopped.
     """
     if retrieval.mode == "lexical":
         return LexicalIndex(texts)
-    dense = _dense(texts, retrieval.embedder, folder, models, progress, remote_of)
+    dense = _dense(texts, retrieval.embedder, folder, models, progress, remote_of, watch)
     if retrieval.mode == "dense":
         return dense
     return HybridIndex(LexicalIndex(texts), dense)
 
 
 def _dense(
-    texts: Sequence[str], name: str, folder: Path, models: Path, progress: Progress, remote_of: RemoteOf | None
+    texts: Sequence[str],
+    name: str,
+    folder: Path,
+    models: Path,
+    progress: Progress,
+    remote_of: RemoteOf | None,
+    watch: Waiting,
 ) -> DenseIndex:
     if not is_remote(name):
-        return dense_index(texts, open_embedder(name, models), folder, progress)
+        return dense_index(texts, open_embedder(name, models), folder, progress, watch=watch)
     if remote_of is None:
         raise UserError(
             f"retrieval.embedder {name}", "a server's embeddings are accounted for by a run", "use the command run"
         )
     embedder = remote_of(name)
-    return dense_index(texts, embedder, folder, progress, Questions(embedder, folder))
+    return dense_index(texts, embedder, folder, progress, Questions(embedder, folder, watch), watch)
 
 
 def dense_index(
@@ -97,20 +109,22 @@ def dense_index(
     folder: Path,
     progress: Progress,
     questions: Embedder | None = None,
+    watch: Waiting = PATIENT,
 ) -> DenseIndex:
     """Open the vectors of these texts, embedding those that aren't there; `questions` embeds what is asked.
 
     Raises UserError, RunStopped, CallFailed.
     """
-    with chroma(folder) as client:
+    with chroma(folder, watch) as client:
         vectors = _completed(client, texts, embedder, progress)
     return DenseIndex(texts, vectors, questions or embedder)
 
 
 def forget(texts: Sequence[str], folder: Path) -> None:
-    """Remove these texts and their vectors, whoever embedded them. Raises UserError, RunStopped."""
+    """Remove these texts and their vectors, whoever embedded them. Raises UserError, and RunStopped where another
+    process stays at work in the folder."""
     ids = [id_of(text) for text in texts]
-    with chroma(folder) as client:
+    with chroma(folder, Unseen(time.monotonic() + FORGETS_WITHIN_S)) as client:
         for collection in client.list_collections():
             if collection.name.startswith(f"{TEXTS}-"):
                 for start in range(0, len(ids), STORE_BATCH):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ftvp_core.alone import Waiting
 from ftvp_core.candidates.chroma import chroma, collection_of, id_of, stored
 from ftvp_core.candidates.embedders import Partly, Vectors, unit
 from ftvp_core.errors import CallFailed, RunStopped
@@ -65,8 +66,9 @@ class Questions:
 
     batch = RemoteEmbedder.batch
 
-    def __init__(self, embedder: RemoteEmbedder, folder: Path) -> None:
+    def __init__(self, embedder: RemoteEmbedder, folder: Path, watch: Waiting) -> None:
         self.identity = embedder.identity
+        self._watch = watch
         self._embedder = embedder
         self._folder = folder
         self._known: dict[str, Vectors] = {}
@@ -87,7 +89,7 @@ class Questions:
 
     def _recall(self, texts: Sequence[str]) -> None:
         by_id = {id_of(text): text for text in texts}
-        with chroma(self._folder) as client:
+        with chroma(self._folder, self._watch) as client:
             for id_, vector, beside in stored(collection_of(client, "questions", self.identity), list(by_id)):
                 self._keep(by_id[id_], vector, int(beside["tokens"]))
 
@@ -101,7 +103,7 @@ class Questions:
             return
         for text, (vector, tokens) in found.items():
             self._keep(text, vector, -1 if tokens is None else tokens)
-        with chroma(self._folder) as client:
+        with chroma(self._folder, self._watch) as client:
             collection_of(client, "questions", self.identity).upsert(
                 ids=[id_of(text) for text in found],
                 embeddings=np.stack([vector for vector, _ in found.values()]),

@@ -65,13 +65,12 @@ def _export(options: argparse.Namespace) -> int:
 
 def _export_models(options: argparse.Namespace, store: "Store") -> None:
     """Write them, and print each one's folder and what serves it."""
-    from ftvp_core.jobs.export import write_adapter, write_merged
-    from ftvp_core.report.card import commands
+    from ftvp_core.jobs.export import served_here, write_adapter, write_merged
     from ftvp_core.report.load import load_report
 
     report = load_report(store, options.run_id)
     for name, write, merged in ((options.adapter, write_adapter, False), (options.merged, write_merged, True)):
         if name:
             print(write(store, report, name, options.to))
-            for server, command in commands(report, name, merged=merged).items():
-                print(f"{server}: {command}", file=sys.stderr)
+            for server, one in served_here(report, name, merged=merged).items():
+                print(f"{server}: {one.command}  # a request names the model {one.model}", file=sys.stderr)

@@ -46,7 +46,7 @@ def enqueue(store: Store, draft_id: str, plan: Plan) -> str:
 def enqueue_demo(store: Store) -> str:
     """Leave the shipped comparison for a worker, unless one is under way, and return its run."""
     spec = load(DEMO)
-    before = next((run for run in store.runs() if run.name == spec.name and run.folder == str(DEMO.parent)), None)
+    before = next(iter(store.runs(limit=1, name=spec.name, folder=str(DEMO.parent))), None)
     if before is not None and before.state in UNDER_WAY:
         return before.id
     plan = make_plan(spec, read_sources(spec, DEMO.parent))

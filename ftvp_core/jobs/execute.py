@@ -12,7 +12,7 @@ from ftvp_core.candidates.lookup import IndexOf, Lookup, open_label_lookup, open
 from ftvp_core.candidates.ranking import Index
 from ftvp_core.candidates.remote import RemoteOf
 from ftvp_core.candidates.reranking import Reranked, open_cross_encoder
-from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed, UserError
+from ftvp_core.errors import CallFailed, FtvpError, RunStopped, StoreFailed, UserError, unexpected
 from ftvp_core.jobs.labelling import Labelling, Untaught, teachers_first
 from ftvp_core.jobs.outdated import remove_outdated
 from ftvp_core.jobs.watch import Progress, Watch
@@ -89,7 +89,7 @@ def _until_it_ends(store: Store, run_id: str, watch: Watch, concurrency: int | N
         cause = f"the store can't be read or written ({getattr(error, 'orig', error)})"
     except Exception as error:  # a defect of ours or of a library: named, logged, and the run is kept
         log.exception("run %s", run_id)
-        cause = " ".join(f"unexpected {type(error).__name__}: {error}".split())
+        cause = unexpected(error)
     if watch.cancelled() or cause == "cancelled":
         return Ended("cancelled", "cancelled")
     return Ended("partial" if store.finished(run_id) else "failed", cause)
@@ -250,7 +250,7 @@ def index_of(watch: Watched, folder: Path, remote_of: RemoteOf | None = None) ->
             raise RunStopped("cancelled")
         key = (tuple(texts), retrieval.mode, retrieval.embedder)
         if key not in opened:
-            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, progress, remote_of)
+            opened[key] = open_index(texts, retrieval, home() / "chroma", folder, progress, remote_of, watch)
         if retrieval.rerank is None:
             return opened[key]
         if is_remote(retrieval.rerank):

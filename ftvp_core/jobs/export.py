@@ -5,13 +5,14 @@ import json
 import logging
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from ftvp_core.data.examples import from_json
-from ftvp_core.errors import FtvpError, UserError
+from ftvp_core.errors import FtvpError, UserError, unexpected
 from ftvp_core.marker import MARKER, read_marker
-from ftvp_core.models.local import base_folder, check_adapter, resolved
-from ftvp_core.report.card import file_name, model_card
+from ftvp_core.models.local import base_folder, check_adapter, found_by, resolved
+from ftvp_core.report.card import Serving, anywhere, file_name, model_card, servings
 from ftvp_core.report.load import Report, load_report
 from ftvp_core.store import exports
 from ftvp_core.store.opening import home
@@ -41,6 +42,11 @@ def adapter_zip(store: Store, report: Report, name: str) -> bytes:
         for file, content in _adapter_files(store, report, name).items():
             packed.writestr(f"{file_name(name)}/{file}", content)
     return out.getvalue()
+
+
+def served_here(report: Report, name: str, *, merged: bool) -> Mapping[str, Serving]:
+    """By server, what serves it on this machine."""
+    return servings(report, name, _base(report, name), merged=merged)
 
 
 def merged_zip(folder: Path) -> bytes:
@@ -101,7 +107,7 @@ def export_next(store: Store) -> bool:
         exports.settle(store, row, error=str(error))
     except Exception as error:  # a defect of ours or of a library: named, logged, and the worker lives
         log.exception("export of %s from run %s", row.candidate, row.run_id)
-        exports.settle(store, row, error=" ".join(f"unexpected {type(error).__name__}: {error}".split()))
+        exports.settle(store, row, error=unexpected(error))
     return True
 
 
@@ -128,7 +134,7 @@ def _adapter_files(store: Store, report: Report, name: str) -> dict[str, bytes]:
     check_adapter(adapter)
     files = {file: (adapter / file).read_bytes() for file in ADAPTER_FILES}
     config = json.loads(files["adapter_config.json"])
-    config["base_model_name_or_path"] = candidate.model_name  # not where it lay on this machine
+    config["base_model_name_or_path"] = anywhere(_base(report, name))
     files["adapter_config.json"] = json.dumps(config, ensure_ascii=False, indent=1).encode()
     said = read_marker(adapter)
     if kept := {key: said[key] for key in TOLD_ELSEWHERE if key in said}:
@@ -138,7 +144,11 @@ def _adapter_files(store: Store, report: Report, name: str) -> dict[str, bytes]:
 
 def _card(store: Store, report: Report, name: str, *, merged: bool) -> str:
     train_set = from_json(store.body(report.run.train_set)) if report.run.train_set else None
-    return model_card(report, name, train_set, merged=merged)
+    return model_card(report, name, train_set, anywhere(_base(report, name)), merged=merged)
+
+
+def _base(report: Report, name: str) -> str:
+    return found_by(report.spec.by_name(name).model_name, Path(report.run.folder))
 
 
 def _new(to: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """What a draft's trainings would take: a dry run that a page asks for and a worker carries out."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from ftvp_core.candidates.lookup import open_lookup
 from ftvp_core.drafts import read_knowledge_upload, read_upload
-from ftvp_core.errors import FtvpError
+from ftvp_core.errors import FtvpError, unexpected
 from ftvp_core.jobs.execute import index_of
 from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.plan import make_plan, read_sources
@@ -19,14 +20,16 @@ from ftvp_core.store.opening import home
 from ftvp_core.store.store import Store
 from ftvp_core.training.tuned import cost_usd, measure
 
+log = logging.getLogger(__name__)
+
 ASK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """One tuned arm. Without `seconds` it isn't measured: `is_asked`, or failed with `error`, or nobody asked. What is
-    asked `is_under_way` once a worker has it, and `waits` while that stands behind another training. A student
-    `is_later`: what it learns, its teacher hasn't answered yet.
+    asked `is_under_way` once a worker has it, and `waits` while that stands behind another training or ingestion. A
+    student `is_later`: what it learns, its teacher hasn't answered yet.
 
     `rows` are trained on, `validation_rows` held out. `cost_usd` is None without the price of the device's hour.
     """
@@ -75,6 +78,9 @@ def measure_next(store: Store) -> bool:
         settle(store, row.key, found=measure(plan, 0, lookup, folder, watch))
     except FtvpError as error:
         settle(store, row.key, error=str(error))
+    except Exception as error:  # a defect of ours or of a library: named, logged, and the worker lives
+        log.exception("measurement %s", row.key)
+        settle(store, row.key, error=unexpected(error))
     return True
 
 

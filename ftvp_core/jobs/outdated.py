@@ -9,15 +9,19 @@ from ftvp_core.spec import parse
 from ftvp_core.store.opening import home
 from ftvp_core.store.store import RunRow, Store
 
+#: Reading a run's comparison takes 3 ms. What only older ones search may be removed, and is embedded again when one of
+#: them goes on.
+NEWEST = 200
+
 
 def remove_outdated(store: Store, run_id: str) -> None:
     """Remove the vectors and texts of passages that this run's knowledge no longer has, or had before it changed again.
 
-    A knowledge is the same while its path is. Kept is what any unfinished run searches, as it may go on, and the
-    newest version of every knowledge; files that haven't changed are in it. Raises RunStopped, UserError where the
-    index's server isn't there.
+    A knowledge is the same while its path is. Of the newest runs, kept is what any unfinished one searches, as it may go
+    on, and the newest version of every knowledge; files that haven't changed are in it. Raises UserError where the
+    index's server isn't there, RunStopped where it stops answering or another process stays at work in the index.
     """
-    runs = [run for run in store.runs() if run.knowledge]  # the newest first
+    runs = [run for run in store.runs(limit=NEWEST) if run.knowledge]
     at = next((at for at, run in enumerate(runs) if run.id == run_id), None)
     if at is None or not (os.environ.get(SERVER) or (home() / "chroma").is_dir()):
         return

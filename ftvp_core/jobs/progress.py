@@ -83,7 +83,7 @@ _SAID = ("validation_rows", "best_step", "device", "tokens_per_s", "memory_bytes
 @dataclass(frozen=True, slots=True)
 class RunProgress:
     """`rate_per_s` and `left_s` are of the phase under way; None before anything is done in it, or where its rest is
-    in batches. It `waits` behind another training on its machine.
+    in batches. It `waits` behind another training or ingestion on its machine.
 
     `stopped`: providers and models that the run goes on without, each with its cause.
     """

@@ -61,7 +61,7 @@ class Watch:
             self._show(done, total)
 
     def waits(self, waits: bool) -> None:
-        """Whether it stands behind another training on this machine."""
+        """Whether it stands behind another training or ingestion on this machine."""
         with self._changing:
             self._progress["waits"] = waits
 

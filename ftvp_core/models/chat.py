@@ -74,8 +74,8 @@ def chat_answer(
     """A refusal is an answer (and hardly a right one); null content without one is none."""
     tokens = _usage(usage)
     text = content if content is not None else refusal
-    if not isinstance(text, str):
-        raise NoContent(tokens, latency_s)
+    if not isinstance(text, str):  # maybe billed; not tried again, as it would be billed again
+        raise CallFailed("the answer has no content", outcome="unknown", latency_s=latency_s, usage=tokens)
     if content is None:
         reason = "refusal"
     said = _whole(reason)[:32] if isinstance(reason, str) else None
@@ -85,14 +85,6 @@ def chat_answer(
 def _whole(text: str) -> str:
     """JSON can escape what no text holds, half a surrogate pair or NUL: it is shown as U+FFFD, like any broken byte."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-class NoContent(CallFailed):
-    """The server answered, and maybe billed, without content. Not tried again: it would be billed again."""
-
-    def __init__(self, usage: Usage, latency_s: float | None) -> None:
-        super().__init__("the answer has no content", outcome="unknown", latency_s=latency_s)
-        self.usage = usage
 
 
 def _usage(usage: Any) -> Usage:
@@ -143,9 +135,14 @@ def server_words(text: str, api_key: str | None) -> str:
     try:
         loaded = json.loads(text)
         error = loaded.get("error", loaded)
-        said = error.get("message", "") if isinstance(error, dict) else error
+        said = (error.get("message") or error.get("detail") or "") if isinstance(error, dict) else error
     except (ValueError, AttributeError, RecursionError):
         said = text
+    return told(said, api_key)
+
+
+def told(said: object, api_key: str | None) -> str:
+    """What a server says of an error as one short line, without the key."""
     return _whole(" ".join(_without(api_key, str(said)).split()))[:200]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from ftvp_core.errors import CallFailed
-from ftvp_core.models.chat import chat_body, completion, refused, server_words
+from ftvp_core.models.chat import chat_body, completion, refused, server_words, told
 from ftvp_core.types import Answer, Request
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class OpenAIBatches:
                     endpoint="/v1/chat/completions",
                     completion_window=WINDOW,
                     metadata=dict(metadata),
-                )
+                ),
+                self._api_key,
             )
 
     async def find(self, metadata: Mapping[str, str], since: float) -> RemoteBatch | None:
@@ -105,14 +106,14 @@ class OpenAIBatches:
         with self._calls():
             async for one in self._client.batches.list(limit=100):  # the newest first
                 if metadata.items() <= dict(one.metadata or {}).items():  # a server may add its own
-                    return _remote(one)
+                    return _remote(one, self._api_key)
                 if (one.created_at or since) < since - CLOCKS_DIFFER_S:
                     return None
         return None
 
     async def get(self, batch_id: str) -> RemoteBatch:
         with self._calls():
-            return _remote(await self._client.batches.retrieve(batch_id))
+            return _remote(await self._client.batches.retrieve(batch_id), self._api_key)
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for its end. What is under way is still answered, and billed."""
@@ -164,7 +165,9 @@ class OpenAIBatches:
         """A request that the batch ended without: billed nothing."""
         code = error.get("code") if isinstance(error, dict) else None
         words = server_words(json.dumps(error), self._api_key) if isinstance(error, dict) else ""
-        return CallFailed(words or str(code or "the batch ended without it"), outcome="refused", retry=True)
+        return CallFailed(
+            words or told(code or "the batch ended without it", self._api_key), outcome="refused", retry=True
+        )
 
     @contextmanager
     def _calls(self) -> Iterator[None]:
@@ -185,7 +188,7 @@ def _text(error: Any) -> str:
     return json.dumps({"error": error.body}) if error.body is not None else str(error)
 
 
-def _remote(batch: "Batch") -> RemoteBatch:
+def _remote(batch: "Batch", api_key: str | None) -> RemoteBatch:
     """The client checks nothing that comes in: a server may leave out what it likes."""
     counts = batch.request_counts
     errors: Sequence[Any] = (batch.errors and batch.errors.data) or ()
@@ -198,6 +201,6 @@ def _remote(batch: "Batch") -> RemoteBatch:
         getattr(counts, "completed", None),
         getattr(counts, "failed", None) or 0,
         files,
-        "; ".join(" ".join(str(one.message).split())[:200] for one in errors[:3]) or None,
+        "; ".join(told(one.message, api_key) for one in errors[:3]) or None,
         any(one.code == QUEUE_IS_FULL for one in errors),
     )

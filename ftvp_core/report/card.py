@@ -6,21 +6,28 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ftvp_core.report import figures
 from ftvp_core.report.load import Report
 from ftvp_core.report.sentence import tuned_findings
 from ftvp_core.types import ExampleSet, Tuned
 
+#: Where a folder lies on a machine that isn't known.
+SOMEWHERE = "path/to/"
 
-def model_card(report: Report, name: str, train_set: ExampleSet | None, *, merged: bool) -> str:
-    """README.md of an exported adapter or merged model. Raises KeyError for a candidate that isn't tuned here."""
+
+def model_card(report: Report, name: str, train_set: ExampleSet | None, base: str, *, merged: bool) -> str:
+    """README.md of an exported adapter or merged model, for any machine: `base` is what `anywhere` makes of one.
+
+    Raises KeyError for a candidate that isn't tuned here.
+    """
     candidate = report.spec.by_name(name)
     one = tuned_of(report, name)
     settings = candidate.tune.model_dump(mode="json") if candidate.tune else {}
     head = [
         "---",
-        f"base_model: {json.dumps(candidate.model_name, ensure_ascii=False)}",
+        f"base_model: {json.dumps(base, ensure_ascii=False)}",
         f"library_name: {'transformers' if merged else 'peft'}",
         "pipeline_tag: text-generation",
         "license:  # yours to say; the base model's own licence holds too",
@@ -60,18 +67,39 @@ def model_card(report: Report, name: str, train_set: ExampleSet | None, *, merge
         "",
         "## Serving",
         "",
-        *(part for title, command in commands(report, name, merged=merged).items() for part in (f"{title}:", "", "```", command, "```", "")),
+        *([] if merged or not base.startswith(SOMEWHERE) else [f"From inside this folder, with the base's folder in place of `{base}`.", ""]),
+        *(
+            part
+            for server, one in servings(report, name, base, merged=merged).items()
+            for part in (f"{server}; a request names the model `{one.model}`:", "", "```", one.command, "```", "")
+        ),
     ]  # fmt: skip
     return "\n".join([*head, "", *body]).rstrip() + "\n"
 
 
-def commands(report: Report, name: str, *, merged: bool) -> Mapping[str, str]:
-    """By server, the command that serves it from inside its folder."""
+def anywhere(base: str) -> str:
+    """A base as a file names it that leaves this machine: a hub name is what it is, a folder may lie elsewhere there."""
+    return f"{SOMEWHERE}{Path(base).name}" if Path(base).is_absolute() else base
+
+
+class Serving(NamedTuple):
+    """A command that serves a model from inside its folder, and the `model` that a request to that server names."""
+
+    command: str
+    model: str
+
+
+def servings(report: Report, name: str, base: str, *, merged: bool) -> Mapping[str, Serving]:
+    """By server; an adapter's finds its base by `base`."""
     candidate, served = report.spec.by_name(name), file_name(name)
     if merged:
-        return {"transformers": "transformers serve .", "vLLM": f"vllm serve . --served-model-name {served}"}
+        return {
+            "transformers": Serving("transformers serve .", "."),
+            "vLLM": Serving(f"vllm serve . --served-model-name {served}", served),
+        }
     rank = f" --max-lora-rank {_lora_rank(candidate.tune.rank)}" if candidate.tune else ""
-    return {"vLLM": f"vllm serve {shlex.quote(candidate.model_name)} --enable-lora{rank} --lora-modules {served}=."}
+    command = f"vllm serve {shlex.quote(base)} --enable-lora{rank} --lora-modules {served}=."
+    return {"vLLM": Serving(command, served)}
 
 
 def tuned_of(report: Report, name: str) -> Tuned:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ftvp_core.types import CandidateFigures, Interval, JsonMode, Spread
+from ftvp_core.types import CandidateFigures, Interval, JsonMode, Quantiles, Spread
 
 UNKNOWN = "–"
+#: Shorter times are told in milliseconds.
+SHORT_S = 0.01
 
 
 def percent(value: float | None) -> str:
@@ -78,7 +80,14 @@ def dollar_range(low: Decimal | None, high: Decimal | None) -> str:
 def seconds(value: float | None) -> str:
     if value is None:
         return UNKNOWN
-    return f"{value * 1000:.2g} ms" if value < 0.01 else f"{_significant(value)} s"
+    return f"{_significant(value * 1000)} ms" if value < SHORT_S else f"{_significant(value)} s"
+
+
+def latency(found: Quantiles, *, named: bool = False) -> str:
+    """`0.32 s (p95 0.51 s)`, or `p50 0.32 s, p95 0.51 s`: both in the first one's unit."""
+    scale, unit = (1000, "ms") if found.p50 < SHORT_S else (1, "s")
+    p50, p95 = (f"{_significant(value * scale)} {unit}" for value in (found.p50, found.p95))
+    return f"p50 {p50}, p95 {p95}" if named else f"{p50} (p95 {p95})"
 
 
 def duration(value: float | None) -> str:

@@ -83,7 +83,7 @@ def _price(chosen: CandidateFigures, beside: CandidateFigures | None) -> tuple[s
         its = f" ({beside.name}: {figures.dollars(beside.cost_per_1k_usd)})" if known and beside else ""
         parts.append(f"costs {figures.dollars(chosen.cost_per_1k_usd)} per 1,000{its}")
     if chosen.latency_s is not None:
-        parts.append(f"takes {figures.seconds(chosen.latency_s.p50)} (p95 {figures.seconds(chosen.latency_s.p95)})")
+        parts.append(f"takes {figures.latency(chosen.latency_s)}")
     return (f"It {' and '.join(parts)}.",) if parts else ()
 
 

@@ -10,7 +10,7 @@ from ftvp_core.pricing.prices import Pricer
 from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.windows import Work
 from ftvp_core.store.ledger import Intent, Outcome, ResultRow
-from ftvp_core.types import Answer, JsonMode, Passage, Usage
+from ftvp_core.types import Answer, JsonMode, Passage
 
 
 class Priced(Protocol):
@@ -75,10 +75,10 @@ def failed(work: Work, cause: str, *, transient: bool) -> ResultRow:
 
 def failed_outcome(intent: Intent, failure: CallFailed, of: Priced) -> Outcome:
     """A refused or unsent attempt costs nothing; of any other the cost is unknown, unless its usage came."""
-    usage: Usage = getattr(failure, "usage", Usage())
-    cost = Decimal(0) if failure.outcome in {"refused", "unsent"} else of.price.cost(usage) if of.price else None
+    is_free = failure.outcome in {"refused", "unsent"}
+    cost = Decimal(0) if is_free else of.price.cost(failure.usage) if of.price else None
     state = "answered" if cost is not None and failure.outcome == "unknown" else failure.outcome
-    return Outcome(intent, state, usage, cost, failure.latency_s, str(failure), failure.status)
+    return Outcome(intent, state, failure.usage, cost, failure.latency_s, str(failure), failure.status)
 
 
 def _ids(passages: Sequence[Passage]) -> list[str]:

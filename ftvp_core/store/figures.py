@@ -32,7 +32,7 @@ class Figures(Base):
             return {tuple(row) for row in connection.execute(columns)}
 
     def tried(self, run_id: str) -> dict[tuple[str, int, int, int], int]:
-        """How many attempts each (purpose, arm, example, repeat) has had."""
+        """The number of the newest attempt of each (purpose, arm, example, repeat), counted from 1."""
         unit = (attempts.c.purpose, attempts.c.arm, attempts.c.example, attempts.c.repeat)
         counted = select(*unit, func.max(attempts.c.attempt)).where(attempts.c.run_id == run_id).group_by(*unit)
         with self.engine.connect() as connection:

@@ -15,7 +15,7 @@ from ftvp_core.store.owner import owner
 from ftvp_core.store.schema import attempts, rankings, results, runs
 from ftvp_core.types import NO_USAGE, Usage
 
-Purpose = Literal["generation", "embedding", "rerank", "judge", "load"]
+Purpose = Literal["generation", "embedding", "rerank", "load"]
 State = Literal["answered", "refused", "unknown", "unsent"]
 
 

@@ -15,7 +15,7 @@ from ftvp_core.store.store import Store
 @dataclass(frozen=True, slots=True)
 class MeasurementRow:
     """Neither `found` nor `error`: it waits for a worker, or one `is_under_way` with it and, if it `waits`, stands behind
-    another training."""
+    another training or ingestion."""
 
     key: str
     asked: Mapping[str, Any]
@@ -34,7 +34,7 @@ def ask(store: Store, key: str, asked: Mapping[str, Any]) -> None:
 
 
 def say(store: Store, key: str, *, waits: bool) -> None:
-    """Whether it stands behind another training: kept beside what was asked."""
+    """Whether it stands behind another training or ingestion: kept beside what was asked."""
     with store.writing() as connection:
         one = measurements.c.key == key
         asked = connection.execute(select(measurements.c.asked).where(one)).scalar_one_or_none()

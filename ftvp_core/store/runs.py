@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from ftvp_core.errors import UserError
 from ftvp_core.store.base import Base
@@ -116,11 +116,19 @@ class Runs(Base):
             raise UserError(f"run {run_id}", "is not in the store", "list them with: python -m ftvp_core runs")
         return _run_row(row)
 
-    def runs(self, limit: int | None = None) -> list[RunRow]:
-        """Newest first."""
+    def runs(self, limit: int | None = None, *, name: str | None = None, folder: str | None = None) -> list[RunRow]:
+        """Newest first; of this name and this folder alone, where they are given."""
         newest = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        if name is not None:
+            newest = newest.where(runs.c.name == name)
+        if folder is not None:
+            newest = newest.where(runs.c.folder == folder)
         with self.engine.connect() as connection:
             return [_run_row(row) for row in connection.execute(newest)]
+
+    def count_runs(self) -> int:
+        with self.engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(runs)).scalar_one()
 
     def lease(self, run_id: str) -> None:
         """Take a queued or interrupted run for this process. Raises UserError where another was quicker."""

@@ -95,7 +95,7 @@ attempts = Table(
     ),  # position in the eval set; a side arm's in its own examples; -1: none
     Column("repeat", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | judge | load
+    Column("purpose", String(16), primary_key=True),  # generation | embedding | rerank | load
     Column("state", String(16), nullable=False),  # sent | answered | refused | unknown | unsent
     Column("cause", Text),
     Column("status", Integer),  # HTTP

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
-from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.errors import RunStopped, UserError, unexpected
 from ftvp_core.marker import read_marker, write_marker
 from ftvp_core.models.local import Base, out_of_memory
 from ftvp_core.spec import TuneSpec
@@ -80,6 +80,7 @@ def serve(parent: Parent) -> None:
         try:
             parent.emit(done=_train(request, loaded, parent))
         except UserError as error:
+            loaded.clear()  # some of its modules may have adapters already where others were refused them
             parent.emit(user_error=str(error))
         except RunStopped as error:
             parent.emit(stopped=str(error))
@@ -152,8 +153,7 @@ def _cause(error: Exception, request: dict[str, Any]) -> str:
             f"{where}: there is no room on the disk under {Path(request['at']).parent};"
             " make room and go on with the run: training goes on from its last checkpoint"
         )
-    said = " ".join(f"unexpected {type(error).__name__}: {error}".split())
-    return f"{where}: training failed: {said[:500]}"
+    return f"{where}: training failed: {unexpected(error)[:500]}"
 
 
 def main() -> None:

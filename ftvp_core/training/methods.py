@@ -4,6 +4,7 @@
 is a whole model's folder.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,15 +73,32 @@ def trainable(base: Base, tune: TuneSpec, where: str) -> Any:
         use_dora=tune.dora,
         task_type="CAUSAL_LM",
     )
+    linear = _linear(base.model)
     try:
         with known_warnings():
             if tune.method == "qlora":
                 prepare_model_for_kbit_training(base.model, use_gradient_checkpointing=tune.gradient_checkpointing)
             return get_peft_model(base.model, config)
-    except ValueError as error:
+    except (ValueError, re.error) as error:
+        said = str(error)
+        able = ", ".join(name for name in linear if f"'{name}'" not in said)  # PEFT names what it doesn't take
         raise UserError(
-            f"{where}.tune.target_modules", f"found {tune.target_modules!r} ({str(error)[:200]})", "try all-linear"
+            f"{where}.tune.target_modules",
+            f"found {tune.target_modules!r} ({said.partition('. ')[0][:200]})",
+            f"give one or several of: {able}",
         ) from None
+
+
+def _linear(model: Any) -> list[str]:
+    """The last names of the modules that `all-linear` means: all linear ones but the head."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    linear = (
+        name for name, one in model.named_modules() if isinstance(one, torch.nn.Linear | Conv1D) and one is not head
+    )
+    return sorted({name.rpartition(".")[2] for name in linear})
 
 
 def restore(base: Base, model: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from ftvp_core.alone import Waiting
 from ftvp_core.errors import RunStopped, UserError
 from ftvp_core.spec import TuneSpec
 from ftvp_core.training.memory import does_not_fit
@@ -29,15 +30,10 @@ LAST = {"done", "user_error", "stopped"}
 TAIL_BYTES = 4096
 
 
-class Watched(Protocol):
-    """Who watches a training: shown how far it is, and asked what to do."""
+class Watched(Waiting, Protocol):
+    """Who watches a training: shown how far it is, and asked what to do. One at a time is done on a machine."""
 
     def progress(self, done: int, total: int, /) -> None: ...
-
-    def waits(self, waits: bool, /) -> None:
-        """Whether it stands behind another training: one at a time is done on a machine."""
-
-    def cancelled(self) -> bool: ...
 
     def paused(self) -> bool: ...
 

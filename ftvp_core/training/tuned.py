@@ -9,15 +9,16 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ftvp_core.alone import alone
 from ftvp_core.candidates.lookup import Lookup
-from ftvp_core.errors import RunStopped, UserError
+from ftvp_core.errors import UserError
 from ftvp_core.marker import is_whole, read_marker, sync
 from ftvp_core.models.local import base_folder, chat_template_key, resolved
 from ftvp_core.pricing.prices import machine_cost
@@ -117,12 +118,12 @@ def make_adapter(
     adapter = home() / "adapters" / _key(request)
     adapter.parent.mkdir(parents=True, exist_ok=True)
     _forget_old(adapter.parent)
-    with _alone(adapter.with_name(f".{adapter.name}.lock"), watch):
+    with alone(adapter.with_name(f".{adapter.name}.lock"), watch):
         done = _finished(adapter)
         if done is None:
             began = Tuning(str(adapter), len(train), validation_rows=len(apart))
             with (
-                _alone(adapter.with_name(f".{platform.node()}.training.lock"), watch),  # they queue for the device
+                alone(adapter.with_name(f".{platform.node()}.training.lock"), watch),  # they queue for the device
                 nullcontext(process) if process else TrainingProcess() as its,
             ):
                 done = _trained(request, began, its, keep, watch)
@@ -146,7 +147,7 @@ def measure(plan: Plan, at: int, lookup: Lookup, folder: Path, watch: Watched) -
     scratch = home() / "adapters" / ".measuring"
     scratch.mkdir(parents=True, exist_ok=True)
     lock = scratch.with_name(f".{platform.node()}.training.lock")
-    with _alone(lock, watch), TrainingProcess() as process:
+    with alone(lock, watch), TrainingProcess() as process:
         found = process.train({**request, "at": str(scratch)}, watch, lambda _: None)
     return {**found, "rows": len(train), "validation_rows": len(apart)}
 
@@ -259,23 +260,3 @@ def _forget_old(adapters: Path) -> None:
         with suppress(FileNotFoundError):  # another process is at work there
             if time.time() - max(file.stat().st_mtime for file in (partial, *partial.iterdir())) > KEPT_S:
                 shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def _alone(path: Path, watch: Watched) -> Iterator[None]:
-    """One process at a time is inside; another waits, and can be cancelled. A dead one's lock is free."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    while not lock.is_locked:
-        if watch.cancelled():
-            raise RunStopped("cancelled")
-        try:
-            lock.acquire(timeout=0.5)
-        except Timeout:
-            watch.waits(True)
-    try:
-        watch.waits(False)
-        yield
-    finally:
-        lock.release()

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from ftvp_core.candidates import index as indexes
 from ftvp_core.candidates.chroma import SERVER, stored
@@ -174,6 +175,39 @@ def test_two_processes_at_once_lose_nothing_and_neither_reads_what_was(chroma: P
     index, embedded = opened(texts, chroma)
     assert embedded == []
     assert [positions[0] for positions in index.query(texts[::50], 1)] == list(range(0, 1500, 50))
+
+
+@pytest.mark.parametrize("ends", ["the other process", "who waits"])
+def test_behind_another_process_one_waits_visibly_and_can_be_stopped(tmp_path: Path, ends: str) -> None:
+    folder, seen = tmp_path / "c", list[bool]()
+    folder.mkdir()
+    other = FileLock(folder / "ftvp.lock")
+    other.acquire()
+
+    class Watch:
+        def waits(self, waits: bool) -> None:
+            seen.append(waits)
+            if len(seen) == 2 and ends == "the other process":
+                other.release()
+
+        def cancelled(self) -> bool:
+            return len(seen) == 2 and ends == "who waits"
+
+    if ends == "who waits":
+        with pytest.raises(RunStopped, match="cancelled"):
+            dense_index(["a"], Offline(), folder, lambda done, total: None, watch=Watch())
+        assert seen == [True, True]
+    else:
+        dense_index(["a"], Offline(), folder, lambda done, total: None, watch=Watch())
+        assert seen == [True, True, False]
+
+
+def test_what_is_outdated_isn_t_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(["a", "b"], tmp_path)
+    monkeypatch.setattr(indexes, "FORGETS_WITHIN_S", 0.0)
+    with FileLock(tmp_path / "ftvp.lock"), pytest.raises(RunStopped):
+        forget(["a"], tmp_path)
+    assert stored_n(tmp_path, ["a", "b"]) == 2
 
 
 def test_a_subset_is_never_served(chroma: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,22 @@ def test_a_batch_that_ends_at_its_provider_stops_its_model_and_a_resume_goes_on(
         right(inside, one, served)
 
 
+def test_a_provider_that_repeats_the_key_puts_it_nowhere(
+    inside: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SIM_KEY", "sk-a-secret-of-some-length")
+    with fault_server() as served:
+        served.batches.faults.ends, served.batches.faults.repeats_key = ["failed"], True
+        write(inside, served)
+        inside.edit(providers={"sim": {"base_url": served.url, "batch": True, "api_key_env": "SIM_KEY"}})
+        state, one, cause = run(inside)
+    assert state == "failed" and "failed: Bearer [key] may not: no batches of this model" in cause
+    assert any("sk-a-secret-of-some-length" in one["key"] for one in served.batches.by_id.values())
+    kept = [file.read_bytes() for file in (inside.folder / "home").rglob("*") if file.is_file()]
+    assert kept and not any(b"sk-a-secret" in content for content in kept)
+    assert "sk-a-secret" not in json.dumps(one) + caplog.text
+
+
 def test_a_wrong_key_stops_the_provider_before_anything_is_made_and_no_other_key_is_sent(
     inside: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,24 @@ def test_what_can_t_be_measured_says_why_and_can_be_asked_again(store: Store, tm
     assert not measure_next(store)
 
 
+def test_a_defect_ends_its_measurement_and_not_the_worker(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_model(tmp_path / "tiny")
+    plan = plan_of(store, tmp_path)
+    ask_all(store, plan)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by\nnothing")
+
+    monkeypatch.setattr("ftvp_core.jobs.measure.open_lookup", broken)
+    assert measure_next(store)
+    [failed] = expected(store, plan)
+    assert failed.error == "unexpected ZeroDivisionError: by nothing"
+    assert "in broken" in caplog.text, "all of it is logged"
+    assert not measure_next(store), "the next worker doesn't take it up again"
+
+
 @pytest.mark.parametrize("ends", ["the other training", "nobody asks any more"])
 def test_a_measurement_waits_for_another_training_and_says_so(store: Store, tmp_path: Path, ends: str) -> None:
     make_model(tmp_path / "tiny")

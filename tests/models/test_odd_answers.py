@@ -103,6 +103,11 @@ def test_half_a_character_is_stored_as_a_broken_one() -> None:
     assert str(raised.value).encode().endswith("\N{REPLACEMENT CHARACTER}".encode())
 
 
+def test_what_a_fastapi_server_says_is_told_without_the_key() -> None:
+    with pytest.raises(CallFailed, match=r"^HTTP 400: Server is pinned to '\.', not to '\[key\]'$"):
+        ask(dumped({"detail": f"Server is pinned to '.', not to '{KEY}'"}), status=400)
+
+
 @pytest.mark.parametrize("reason", [None, 7, {"type": "stop"}])
 def test_a_reason_that_is_no_text_is_left_out(reason: Any) -> None:
     said = ask(dumped({"choices": [{"message": {"content": "yes"}, "finish_reason": reason}]}))

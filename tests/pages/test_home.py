@@ -36,6 +36,18 @@ def test_runs_are_links_to_their_comparison(home: Home, opened: Opened) -> None:
     assert any(run_id in link.proto.query_string for link in links)
 
 
+def test_the_newest_runs_are_listed_and_the_older_ones_counted(
+    home: Home, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.runs._LISTED", 1)
+    older, newest = (home.run({"good": mostly(36)}, name=name) for name in ("before", "after"))
+    home.change(older, created_at=1.0)
+    at = opened("app.py")
+    listed = [link.proto.query_string for link in at.get("page_link") if "run=" in link.proto.query_string]
+    assert len(listed) == 1 and newest in listed[0]
+    assert "1 older ones: python -m ftvp_core runs" in said(at)
+
+
 def test_the_sidebar_lists_pages_that_exist(home: Home, opened: Opened) -> None:
     labels = [link.proto.label for link in opened("app.py").sidebar.get("page_link")]
     there = [path.stem.partition("_")[2] for path in sorted((ROOT / "pages").glob("[1-5]_*.py"))]

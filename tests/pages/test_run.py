@@ -110,7 +110,7 @@ def test_what_a_training_takes_is_measured_by_a_worker_before_the_run(home: Home
     assert row is not None and take(home.store) is None
     assert "Training lora: a worker measures it" in shown(at.run()) and "when its run" not in shown(at)
     say(home.store, row.key, waits=True)
-    assert "measured when another training on the worker's machine has ended" in shown(at.run())
+    assert "measured when another training or ingestion on the worker's machine has ended" in shown(at.run())
     assert "Stop measuring" in labels(at)
     say(home.store, row.key, waits=False)
     found = {"seconds": 100.0, "memory_bytes": 500e6, "device": "cpu", "steps": 24, "rows": 30, "validation_rows": 0}
@@ -234,6 +234,8 @@ def test_a_training_that_waits_for_another_says_so(home: Home, opened: Opened) -
     at = opened(RUN, run_id)
     assert "training good: waits for another training on this machine" in bar(at)
     assert "Cancel" in labels(at)
+    home.change(run_id, progress={"phase": "indexing", "pauses": True, "done": 0, "total": 0, "waits": True})
+    assert "indexing: waits for another ingestion on this machine" in bar(opened(RUN, run_id))
 
 
 def test_a_teachers_labels_have_a_row_of_their_own_and_are_paused(home: Home, opened: Opened) -> None:

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from ftvp_core.__main__ import main
 from ftvp_core.candidates.chroma import chroma
+from ftvp_core.jobs import outdated
 from ftvp_core.jobs.progress import run_progress
 from ftvp_core.report.load import Report, load_report
+from ftvp_core.spec import Spec, parse
 from ftvp_core.store.opening import open_store
 from tests.fault_server import TOKENS_IN, TOKENS_OUT, Served, fault_server
 from tests.faults.conftest import Project
@@ -393,3 +396,38 @@ def test_what_was_embedded_before_the_limit_is_not_paid_for_again(folder: Path, 
     assert main(["run", "--resume", run.id, "--max-cost", "5"]) == 0
     sent = [text for request in server.embedded for text in request]
     assert len(sent) == len(set(sent)) == 203
+
+
+def test_a_run_that_waits_for_the_index_says_so_and_can_be_cancelled(folder: Path, server: Served) -> None:
+    file = write(folder, server, [rag()])
+    (folder / "home" / "chroma").mkdir(parents=True)
+    with FileLock(folder / "home" / "chroma" / "ftvp.lock"):
+        process = Project(folder).start("run", str(file))
+        until(lambda: open_store().count_runs() == 1)
+        run_id = open_store().runs()[0].id
+        until(lambda: run_progress(open_store(), run_id).waits)
+        assert run_progress(open_store(), run_id).phase == "indexing"
+        open_store().cancel(run_id)
+        assert process.communicate()[0] is not None and process.returncode == 2
+    assert open_store().run(run_id).state == "cancelled" and server.embedded == []
+
+
+def test_a_runs_end_reads_no_more_of_earlier_ones_than_it_needs(
+    folder: Path, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(folder, server, [rag()])
+    assert [main(["run", str(file)]) for _ in range(4)] == [0] * 4
+    read: list[str] = []
+
+    def counted(text: str, where: str) -> Spec:
+        read.append(where)
+        return parse(text, where)
+
+    monkeypatch.setattr(outdated, "parse", counted)
+    outdated.remove_outdated(open_store(), open_store().runs()[0].id)
+    assert len(read) == 2, "its own, and that of the run before it"
+    monkeypatch.setattr(outdated, "NEWEST", 2)
+    read.clear()
+    (folder / "docs" / "refund-1.txt").write_text("Refunds have changed.")
+    assert main(["run", str(file)]) == 0
+    assert {one.removeprefix("run ") for one in read} == {run.id for run in open_store().runs(limit=2)}

@@ -240,3 +240,15 @@ def test_several_processes_write_and_nothing_is_lost(store: Store) -> None:
     assert [writer.wait(60) for writer in writers] == [0] * 4
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM datasets").scalar() == 600
+
+
+def test_the_newest_runs_are_read_alone(store: Store) -> None:
+    ids = [a_run(store) for _ in range(4)]
+    with store.writing() as connection:
+        for at, run_id in enumerate(ids):
+            changed = {"created_at": float(at), "name": "ab"[at % 2], "folder": f"/{at // 2}"}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(changed))
+    assert [run.id for run in store.runs(limit=3)] == ids[:0:-1]
+    assert [run.id for run in store.runs(name="a")] == [ids[2], ids[0]]
+    assert [run.id for run in store.runs(limit=1, name="a", folder="/0")] == [ids[0]]
+    assert store.count_runs() == 4

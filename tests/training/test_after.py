@@ -204,17 +204,19 @@ def test_an_exported_adapter_answers_and_its_card_says_what_it_is(
     assert main(["export", run_id, "--adapter", "lora", "--to", str(to)]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == str(to / "lora")
-    assert "--enable-lora --max-lora-rank 16 --lora-modules lora=." in said.err
+    serve = "--enable-lora --max-lora-rank 16 --lora-modules lora=."
+    assert f"vLLM: vllm serve {made.folder / 'tiny'} {serve}" in said.err, "on this machine the base is found"
     assert {path.name for path in (to / "lora").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
         "ftvp.json",
         "README.md",
     }
-    assert str(made.folder) not in (to / "lora" / "adapter_config.json").read_text()
+    config = json.loads((to / "lora" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "path/to/tiny", "on another one it may lie elsewhere"
     card = (to / "lora" / "README.md").read_text(encoding="utf-8")
     head = yaml.safe_load(card.split("---")[1])
-    assert head["base_model"] == "tiny" and head["license"] is None
+    assert head["base_model"] == "path/to/tiny" and head["license"] is None
     store = open_store()
     report = load_report(store, run_id)
     for part in (
@@ -222,7 +224,7 @@ def test_an_exported_adapter_answers_and_its_card_says_what_it_is(
         "30 rows of it",
         "learning_rate: 0.005",
         "shown better than its base",
-        "vllm serve",
+        f"in place of `path/to/tiny`.\n\nvLLM; a request names the model `lora`:\n\n```\nvllm serve path/to/tiny {serve}\n```",
     ):
         assert part in card
     assert str(made.folder) not in card

@@ -12,7 +12,7 @@ import pytest
 
 from ftvp_core.__main__ import main
 from ftvp_core.errors import RunStopped, UserError
-from ftvp_core.models.local import DEMO, Base
+from ftvp_core.models.local import DEMO, Base, open_model
 from ftvp_core.spec import TuneSpec
 from ftvp_core.store.opening import open_store
 from ftvp_core.training import trainer
@@ -53,6 +53,11 @@ def test_qlora_and_full_tuning_learn_and_the_base_does_not_answer_for_them(folde
     given = write(folder, {"name": "given", "model": f"local/{whole}"})
     assert main(["run", str(given), "--json", str(folder / "report.json")]) == 0
     assert json.loads((folder / "report.json").read_text())["candidates"][0]["accuracy"] == full
+    assert main(["export", report["run_id"], "--adapter", "qlora", "--to", str(folder / "out")]) == 0
+    exported = write(folder, {"name": "exported", "adapter": "out/qlora"})
+    assert main(["run", str(exported), "--json", str(folder / "report.json")]) == 0
+    assert json.loads((folder / "report.json").read_text())["candidates"][0]["accuracy"] == qlora
+    assert open_model(str(folder / "tiny"), folder / "out" / "qlora", {}).group.base.model.is_loaded_in_4bit
 
 
 def features_of(folder: Path, **tune: Any) -> tuple[Base, list[Feature], TuneSpec]:
@@ -208,6 +213,38 @@ def test_a_training_without_enough_memory_says_what_to_change(
     monkeypatch.setattr(Trainer, "training_step", full)
     with pytest.raises(RunStopped, match=f"candidate lora: training doesn't fit in this machine's memory; {said}"):
         losses(base, features, spec, folder / "full")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target_modules", "said"),
+    [
+        (
+            "mamba",
+            "all-linear",
+            r"found 'all-linear' \(.*Module 'out_proj' is incompatible.*\); .*: dt_proj, in_proj, x_proj$",
+        ),
+        (
+            "llama",
+            ["nope"],
+            r"found \('nope',\) \(.*not found in the base model.*\); give .*: down_proj, gate_proj, k_proj,",
+        ),
+        ("gpt2", "none_such", r"found 'none_such' \(.*not found in the base model.*\); give .*: c_attn, c_fc, c_proj$"),
+        ("llama", "*_proj", r"found '\*_proj' \(nothing to repeat.*\); give .*: down_proj,"),
+    ],
+)
+def test_modules_that_take_no_adapter_are_refused_with_those_that_do(
+    tmp_path: Path, kind: str, target_modules: Any, said: str
+) -> None:
+    tune = TuneSpec(target_modules=target_modules)
+    with pytest.raises(UserError, match=rf"^candidate lora\.tune\.target_modules: {said}"):
+        trainable(Base(make_model(tmp_path / kind, kind=kind), "cpu"), tune, "candidate lora")
+
+
+def test_a_state_space_model_is_tuned_on_the_modules_that_the_refusal_names(folder: Path) -> None:
+    make_model(folder / "mamba", kind="mamba")
+    for modules, status in (("all-linear", 1), (["in_proj", "x_proj", "dt_proj"], 0)):
+        candidate = {"name": "lora", "model": "local/mamba", "tune": {"target_modules": modules, "epochs": 1}}
+        assert main(["train", str(write(folder, candidate)), "--candidate", "lora"]) == status
 
 
 def test_an_adapter_on_the_head_is_refused_with_its_key(folder: Path) -> None:

@@ -14,6 +14,7 @@ from ftvp_core.models.local.folders import (
     check_adapter,
     check_folders,
     context_window,
+    found_by,
     resolved,
 )
 from ftvp_core.models.local.prompts import PLAIN_TEMPLATE, BadPrompt, answer_ids, prompt_ids
@@ -32,6 +33,7 @@ __all__ = [
     "check_adapter",
     "check_folders",
     "context_window",
+    "found_by",
     "in_4_bits",
     "known_warnings",
     "open_model",

@@ -20,6 +20,11 @@ def resolved(name: str, folder: Path) -> str:
     return str(path.resolve()) if name != "demo" and (_is_path(name) or path.is_dir()) else name
 
 
+def found_by(name: str, folder: Path) -> str:
+    """What any program on this machine finds a comparison file's model by: its folder, or its hub name."""
+    return str(DEMO) if name == "demo" else resolved(name, folder)
+
+
 def base_folder(name: str) -> Path:
     """Where a model lies: `demo` is the shipped one, a folder is itself, anything else a hub name.
 
