@@ -13,7 +13,6 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -72,13 +71,20 @@ def _as_units(code: int) -> str | None:
 
 
 _UNITS = _Units()
+#: The same for ASCII alone, as `bytes.translate` takes it: several times as fast on short texts.
+_ASCII_UNITS = bytes(ord(_UNITS[code] or "\0") for code in range(128)).ljust(256)
+_ASCII_LEFT_OUT = bytes(code for code in range(128) if _UNITS[code] is None)
 
 
 def form(text: str) -> str:
     """What is compared: the text's numbers, a null character, and its units, separated by spaces."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     numbers = " ".join("".join(one.split()) for one in _NUMBERS.findall(plain)) if _NUMERIC.search(plain) else ""
-    return f"{numbers}\0{' '.join(plain.translate(_UNITS).split())}"
+    if plain.isascii():
+        units = plain.encode().translate(_ASCII_UNITS, _ASCII_LEFT_OUT).decode()
+    else:
+        units = plain.translate(_UNITS)
+    return f"{numbers}\0{' '.join(units.split())}"
 
 
 class Forms:
@@ -91,8 +97,8 @@ class Forms:
             self.first.setdefault(one, at)
 
     @cached_property
-    def keys(self) -> "tuple[NDArray[np.uint32], NDArray[np.uint32]]":
-        """The keys of each form, and beside each where the form stands first. A dict of a million's would be gigabytes."""
+    def keys(self) -> "tuple[NDArray[np.uint64], NDArray[np.uint64]]":
+        """The keys of all forms, sorted, and beside each where its form stands first: a dict would be many times as large."""
         import numpy as np
 
         keys, places = array("I"), array("I")
@@ -100,7 +106,9 @@ class Forms:
             of_one = _keys(one)
             keys.extend(of_one)
             places.extend([at] * len(of_one))
-        return np.array(keys, np.uint32), np.array(places, np.uint32)
+        both = np.array(keys, np.uint64) << 32 | np.array(places, np.uint64)
+        both.sort()
+        return both >> 32, both & 0xFFFFFFFF
 
 
 def is_near(a: str, b: str) -> bool:
@@ -180,29 +188,27 @@ def _buckets(texts: Forms) -> Iterator[list[int]]:
     import numpy as np
 
     keys, places = texts.keys
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1], [True])))
-    for at in np.flatnonzero(np.diff(starts) > 1):
-        yield places[order[starts[at] : starts[at + 1]]].tolist()
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1], [True])))
+    several = np.diff(starts) > 1
+    for start, end in zip(starts[:-1][several].tolist(), starts[1:][several].tolist(), strict=True):
+        yield places[start:end].tolist()
 
 
-def _keys(one: str) -> list[int]:
+def _keys(one: str) -> set[int]:
     """Numbers stand in every key: rows of one template with a number each never meet."""
     _, _, body = one.partition("\0")
-    units, whole = body.split(" "), one.encode()
+    whole, count, width = one.encode(), body.count(" ") + 1, _width(body)
     keys = {crc32(whole)} if body else set()
-    width = _width(body)
-    if (LEAST_UNITS - 1) * width <= len(units) <= SHORT_UP_TO * width:
-        ends = list(accumulate((len(unit.encode()) + 1 for unit in units), initial=len(whole) - len(body.encode())))
-        for size in range(1, width + 1):
-            spans = zip(ends, ends[size:], strict=False)  # the text without each; no space is left at its end
-            keys.update(
-                crc32(whole[:start] + whole[end:] if end <= len(whole) else whole[: start - 1]) for start, end in spans
-            )
-    if LONG_FROM * width <= len(units) <= MOST_UNITS:
+    if (LEAST_UNITS - 1) * width <= count <= SHORT_UP_TO * width:
+        starts = [whole.index(0) + 1]
+        while start := whole.find(b" ", starts[-1]) + 1:
+            starts.append(start)
+        for size in range(1, width + 1):  # the text without each; no space is left at its end
+            keys.update([crc32(whole[:at] + whole[end:]) for at, end in zip(starts, starts[size:], strict=False)])
+            keys.add(crc32(whole[: starts[-size] - 1]))
+    if LONG_FROM * width <= count <= MOST_UNITS:
         keys.update(_bands(one))
-    return sorted(keys)
+    return keys
 
 
 def _bands(one: str) -> Iterator[int]:

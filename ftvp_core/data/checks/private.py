@@ -42,7 +42,7 @@ def _of(part: Part, examples: ExampleSet) -> Iterator[Finding]:
             found["keys or passwords"].append(row)
     numbered = [row for row, text in texts.items() if _SEVEN_DIGITS.search(text)]
     found["payment cards"] = [row for row in numbered if has_card(texts[row])]
-    looked = _sample([row for row in numbered if row not in set(found["payment cards"])])
+    looked = _sample(sorted({*numbered}.difference(found["payment cards"])))
     found["telephone numbers"] = [row for row in looked if has_phone(texts[row])]
     said = ", ".join(f"{kind} {len(rows):,}" for kind, rows in found.items() if rows)
     some = (
