@@ -124,8 +124,11 @@ def is_near(a: str, b: str) -> bool:
     units, units_b = body.split(" "), body_b.split(" ")
     width, most = max(_width(body), _width(body_b)), max(len(units), len(units_b))
     room = max(width, most // UNITS_PER_CHANGE)
-    if not LEAST_UNITS * width <= most <= MOST_UNITS or Levenshtein.distance(units, units_b, score_cutoff=room) > room:
+    if not LEAST_UNITS * width <= most <= MOST_UNITS:
         return False
+    distance = Levenshtein.distance(units, units_b, score_cutoff=room)
+    if distance > room or distance == abs(len(units) - len(units_b)):  # if so many came or went, none is replaced
+        return distance <= room
     edits = Levenshtein.editops(units, units_b)
     replaced = [(units[edit.src_pos], units_b[edit.dest_pos]) for edit in edits if edit.tag == "replace"]
     return all(_same_word(*pair) or (most >= SENTENCE * width and _long(pair, width)) for pair in replaced)
