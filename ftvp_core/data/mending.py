@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ftvp_core.data.checks import answers, labels, leaks, private, prompts
-from ftvp_core.data.checks.common import Check, Checked, Part
+from ftvp_core.data.checks.common import Check, Checked, Part, label_counts
 from ftvp_core.types import Example, ExampleSet, Finding
 
 
@@ -91,7 +91,7 @@ def _strip(examples: ExampleSet, found: Finding) -> tuple[Example, ...]:
 
 
 def _respell(examples: ExampleSet, found: Finding) -> tuple[Example, ...]:
-    right = labels.spellings(examples)
+    right = labels.spellings(label_counts(examples))
     return tuple(
         replace(one, references=tuple(dict.fromkeys(right.get(text, text) for text in one.references)))
         for one in examples.examples

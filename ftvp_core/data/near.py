@@ -10,9 +10,15 @@ keys are bands of a MinHash over its character 5-grams, which one word in twenty
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 from zlib import crc32
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Texts with fewer units aren't near unless all their units are equal: a word of three changes what is asked.
 LEAST_UNITS = 4
@@ -37,12 +43,13 @@ NEGATIONS = frozenset((
     "غير", "بدون", "دون", "不", "没", "沒", "無", "无", "非", "未", "別", "别",
 ))  # fmt: skip
 #: Scripts whose words aren't spaced: each character is a unit. Thai and Lao, Myanmar, Khmer, kana, Han.
-_UNSPACED = (
-    (0x0E01, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
-)  # fmt: skip
+_UNSPACED = re.compile(
+    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 #: Numbers, the signs between two of them, a sign before one, and currencies: with these another question is asked.
 _NUMBERS = re.compile(r"(?:(?<!\S)[-−])?\d+(?:\s*[-+*/÷×^=<>−]\s*(?=\d))?|[$€£¥₩₹%]")
+#: What each of them holds; most texts have none, which this tells sooner.
+_NUMERIC = re.compile(r"[\d$€£¥₩₹%]")
 
 
 class _Units(dict[int, str | None]):
@@ -58,19 +65,50 @@ def _as_units(code: int) -> str | None:
     category = unicodedata.category(char)
     if char in "'’ʼ`ـ" or (category == "Mn" and "ARABIC" in unicodedata.name(char, "")):
         return None  # apostrophes, tatweel, harakat
-    if any(low <= code <= high for low, high in _UNSPACED):
+    if _UNSPACED.match(char):
         return f" {char}" if category[0] == "L" else char if category[0] == "M" else " "
     return char if category[0] in "LNM" or char in "+#" else " "
 
 
 _UNITS = _Units()
+#: The same for ASCII alone, as `bytes.translate` takes it: several times as fast on short texts.
+_ASCII_UNITS = bytes(ord(_UNITS[code] or "\0") for code in range(128)).ljust(256)
+_ASCII_LEFT_OUT = bytes(code for code in range(128) if _UNITS[code] is None)
 
 
 def form(text: str) -> str:
     """What is compared: the text's numbers, a null character, and its units, separated by spaces."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    numbers = "" if plain.isalpha() else " ".join("".join(one.split()) for one in _NUMBERS.findall(plain))
-    return f"{numbers}\0{' '.join(plain.translate(_UNITS).split())}"
+    numbers = " ".join("".join(one.split()) for one in _NUMBERS.findall(plain)) if _NUMERIC.search(plain) else ""
+    if plain.isascii():
+        units = plain.encode().translate(_ASCII_UNITS, _ASCII_LEFT_OUT).decode()
+    else:
+        units = plain.translate(_UNITS)
+    return f"{numbers}\0{' '.join(units.split())}"
+
+
+class Forms:
+    """Texts in the form that is compared, with the keys by which near ones meet: made once for every comparison."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.of_texts = [form(text) for text in texts]
+        self.first: dict[str, int] = {}  # where each form stands first, in order
+        for at, one in enumerate(self.of_texts):
+            self.first.setdefault(one, at)
+
+    @cached_property
+    def keys(self) -> "tuple[NDArray[np.uint64], NDArray[np.uint64]]":
+        """The keys of all forms, sorted, and beside each where its form stands first: a dict would be many times as large."""
+        import numpy as np
+
+        keys, places = array("I"), array("I")
+        for one, at in self.first.items():
+            of_one = _keys(one)
+            keys.extend(of_one)
+            places.extend([at] * len(of_one))
+        both = np.array(keys, np.uint64) << 32 | np.array(places, np.uint64)
+        both.sort()
+        return both >> 32, both & 0xFFFFFFFF
 
 
 def is_near(a: str, b: str) -> bool:
@@ -84,30 +122,30 @@ def is_near(a: str, b: str) -> bool:
     if body == body_b:
         return True
     units, units_b = body.split(" "), body_b.split(" ")
-    width, most = max(_width(units), _width(units_b)), max(len(units), len(units_b))
+    width, most = max(_width(body), _width(body_b)), max(len(units), len(units_b))
     room = max(width, most // UNITS_PER_CHANGE)
-    if not LEAST_UNITS * width <= most <= MOST_UNITS or Levenshtein.distance(units, units_b, score_cutoff=room) > room:
+    if not LEAST_UNITS * width <= most <= MOST_UNITS:
         return False
+    distance = Levenshtein.distance(units, units_b, score_cutoff=room)
+    if distance > room or distance == abs(len(units) - len(units_b)):  # if so many came or went, none is replaced
+        return distance <= room
     edits = Levenshtein.editops(units, units_b)
     replaced = [(units[edit.src_pos], units_b[edit.dest_pos]) for edit in edits if edit.tag == "replace"]
     return all(_same_word(*pair) or (most >= SENTENCE * width and _long(pair, width)) for pair in replaced)
 
 
-def turned_round(text: str, other: str) -> bool:
-    """Whether one of two near texts denies what the other says: a `not` has come or gone."""
-    counts = [sum(unit in NEGATIONS for unit in form(one).partition("\0")[2].split(" ")) for one in (text, other)]
+def turned_round(a: str, b: str) -> bool:
+    """Whether of two near forms one denies what the other says: a `not` has come or gone."""
+    counts = [sum(unit in NEGATIONS for unit in one.partition("\0")[2].split(" ")) for one in (a, b)]
     return counts[0] != counts[1]
 
 
-def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
+def near_pairs(texts: Forms) -> list[tuple[int, int]]:
     """Positions (later, earlier) of near or equal texts: each row with up to 5 earlier ones, sorted."""
-    forms = [form(text) for text in texts]
-    first: dict[str, int] = {}
-    found = [(at, first[one]) for at, one in enumerate(forms) if first.setdefault(one, at) != at and one[-1] != "\0"]
-    distinct = sorted(first.values())
+    forms = texts.of_texts
+    found = [(at, texts.first[one]) for at, one in enumerate(forms) if texts.first[one] != at and one[-1] != "\0"]
     partners: dict[int, set[int]] = {}
-    for bucket in _buckets([forms[at] for at in distinct]):
-        rows = [distinct[at] for at in bucket]
+    for rows in _buckets(texts):
         for nth, row in enumerate(rows[1:], start=1):
             known = partners.setdefault(row, set())
             for other in rows[max(0, nth - MOST_COMPARED) : nth] if len(known) < MOST_PARTNERS else ():
@@ -116,69 +154,64 @@ def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
     return sorted(found + [(row, other) for row, others in partners.items() for other in others])
 
 
-def near_pairs_between(texts: Sequence[str], others: Sequence[str], most: int = MOST_PARTNERS) -> list[tuple[int, int]]:
-    """Positions (text, other) of near or equal texts of two sets: each text with up to `most` others, sorted.
-
-    Only the keys of `texts` are held, so that `others` may be many.
-    """
-    rows_of: dict[str, list[int]] = {}
-    for row, text in enumerate(texts):
-        rows_of.setdefault(form(text), []).append(row)
-    forms_of: dict[int, list[str]] = {}
-    for one in rows_of:
-        for key in _keys(one):
-            forms_of.setdefault(key, []).append(one)
+def near_pairs_between(texts: Forms, others: Forms, most: int = MOST_PARTNERS) -> list[tuple[int, int]]:
+    """Positions (text, other) of near or equal texts of two sets: each text with up to `most` others, sorted."""
+    forms_of: dict[int, list[str]] = defaultdict(list)
+    for key, at in _shared(texts, others):
+        forms_of[key].append(texts.of_texts[at])
+    keys_of: dict[int, list[int]] = defaultdict(list)
+    for key, at in _shared(others, texts):
+        keys_of[at].append(key)
     partners: dict[str, list[int]] = {}
-    for at, text in enumerate(others):
-        other = form(text)
-        for one in {one for key in _keys(other) for one in _last_unpaired(forms_of.get(key), partners, most)}:
+    for at, other in enumerate(others.of_texts):
+        keys = keys_of.get(others.first[other], ())
+        for one in {one for key in keys for one in _last_unpaired(forms_of[key], partners, most)}:
             if is_near(one, other):
                 partners.setdefault(one, []).append(at)
-    return sorted((row, at) for one, found in partners.items() for row in rows_of[one] for at in found)
+    return [(at, other) for at, one in enumerate(texts.of_texts) for other in partners.get(one, ())]
 
 
-def _last_unpaired(bucket: list[str] | None, partners: Mapping[str, Sequence[int]], most: int) -> Sequence[str]:
+def _shared(texts: Forms, others: Forms) -> Iterator[tuple[int, int]]:
+    """The texts' keys that stand among the others' too, each with its form's place."""
+    import numpy as np
+
+    keys, places = texts.keys
+    shared = np.isin(keys, others.keys[0])
+    return zip(keys[shared].tolist(), places[shared].tolist(), strict=True)
+
+
+def _last_unpaired(bucket: list[str], partners: Mapping[str, Sequence[int]], most: int) -> Sequence[str]:
     """The forms to compare; those that have their partners leave the bucket and make room for the ones before."""
-    if bucket is None:
-        return ()
     bucket[-MOST_COMPARED:] = [one for one in bucket[-MOST_COMPARED:] if len(partners.get(one, ())) < most]
     return bucket[-MOST_COMPARED:]
 
 
-def _buckets(forms: Sequence[str]) -> Iterator[list[int]]:
-    """Rows that share a key, in order. The keys are sorted as numbers: a dict of a million rows' would be gigabytes."""
+def _buckets(texts: Forms) -> Iterator[list[int]]:
+    """First places of the forms that share a key, in order."""
     import numpy as np
 
-    keys, rows = array("I"), array("I")
-    for row, one in enumerate(forms):
-        of_row = _keys(one)
-        keys.extend(of_row)
-        rows.extend([row] * len(of_row))
-    keys_, rows_ = np.array(keys, np.uint32), np.array(rows, np.uint32)
-    order = np.argsort(keys_, kind="stable")
-    sorted_keys = keys_[order]
-    starts = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1], [True])))
-    several = np.flatnonzero(np.diff(starts) > 1)
-    for at in several:
-        yield [int(row) for row in rows_[order[starts[at] : starts[at + 1]]]]
+    keys, places = texts.keys
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1], [True])))
+    several = np.diff(starts) > 1
+    for start, end in zip(starts[:-1][several].tolist(), starts[1:][several].tolist(), strict=True):
+        yield places[start:end].tolist()
 
 
-def _keys(one: str) -> list[int]:
+def _keys(one: str) -> set[int]:
     """Numbers stand in every key: rows of one template with a number each never meet."""
     _, _, body = one.partition("\0")
-    units, whole = body.split(" "), one.encode()
+    whole, count, width = one.encode(), body.count(" ") + 1, _width(body)
     keys = {crc32(whole)} if body else set()
-    width = _width(units)
-    if (LEAST_UNITS - 1) * width <= len(units) <= SHORT_UP_TO * width:
-        ends = list(accumulate((len(unit.encode()) + 1 for unit in units), initial=len(whole) - len(body.encode())))
-        for size in range(1, width + 1):
-            spans = zip(ends, ends[size:], strict=False)  # the text without each; no space is left at its end
-            keys.update(
-                crc32(whole[:start] + whole[end:] if end <= len(whole) else whole[: start - 1]) for start, end in spans
-            )
-    if LONG_FROM * width <= len(units) <= MOST_UNITS:
+    if (LEAST_UNITS - 1) * width <= count <= SHORT_UP_TO * width:
+        starts = [whole.index(0) + 1]
+        while start := whole.find(b" ", starts[-1]) + 1:
+            starts.append(start)
+        for size in range(1, width + 1):  # the text without each; no space is left at its end
+            keys.update([crc32(whole[:at] + whole[end:]) for at, end in zip(starts, starts[size:], strict=False)])
+            keys.add(crc32(whole[: starts[-size] - 1]))
+    if LONG_FROM * width <= count <= MOST_UNITS:
         keys.update(_bands(one))
-    return sorted(keys)
+    return keys
 
 
 def _bands(one: str) -> Iterator[int]:
@@ -193,12 +226,12 @@ def _bands(one: str) -> Iterator[int]:
         yield crc32(hashes[band * size : (band + 1) * size], crc32(f"{numbers} {band}".encode()))
 
 
-def _width(units: Sequence[str]) -> int:
+def _width(body: str) -> int:
     """Units that about one word takes: two characters where words aren't spaced."""
-    if all(map(str.isascii, units)):
+    if body.isascii() or not _UNSPACED.search(body):
         return 1
-    unspaced = sum(any(low <= ord(unit[0]) <= high for low, high in _UNSPACED) for unit in units if unit)
-    return 2 if 2 * unspaced > len(units) else 1
+    units = body.split(" ")
+    return 2 if 2 * sum(_UNSPACED.match(unit) is not None for unit in units) > len(units) else 1
 
 
 def _same_word(a: str, b: str) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from ftvp_core.data.checks.common import asked, labels_of
-from ftvp_core.data.near import near_pairs
+from ftvp_core.data.near import Forms, near_pairs
 from ftvp_core.errors import UserError
 from ftvp_core.types import Example, ExampleSet
 
@@ -23,7 +23,8 @@ def split(examples: ExampleSet, shares: Mapping[str, float], seed: int) -> Mappi
     total = sum(shares.values())
     bundles = _bundles(examples.examples)
     random.Random(seed).shuffle(bundles)
-    labels = [_label(one) if labels_of(examples) is not None else "" for one in examples.examples]
+    labelled = labels_of(examples) is not None
+    labels = [_label(one) if labelled else "" for one in examples.examples]
     counts = Counter(labels)
     lacking = {part: {label: share / total * counts[label] for label in counts} for part, share in shares.items()}
     room = {part: share / total * len(labels) for part, share in shares.items()}
@@ -67,7 +68,7 @@ def _bundles(examples: Sequence[Example]) -> list[list[int]]:
 
     first: dict[str, int] = {}
     grouped = [(at, first.setdefault(one.group, at)) for at, one in enumerate(examples) if one.group is not None]
-    for at, other in [*grouped, *near_pairs([asked(one) for one in examples])]:
+    for at, other in [*grouped, *near_pairs(Forms(map(asked, examples)))]:
         low, high = sorted((find(at), find(other)))
         leader[high] = low
     bundles: dict[int, list[int]] = defaultdict(list)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ftvp_core.data.near import near_pairs, near_pairs_between, turned_round
+from ftvp_core.data.near import Forms, form, near_pairs, near_pairs_between, turned_round
 
 LONG = " ".join(f"word{'abcdefghijklmnopqrstuvwxyz'[at % 26]}{'xyzuvw'[at % 6]}" for at in range(60))
 
@@ -30,8 +30,8 @@ LONG = " ".join(f"word{'abcdefghijklmnopqrstuvwxyz'[at % 26]}{'xyzuvw'[at % 6]}"
     ],
 )  # fmt: skip
 def test_these_are_near(a: str, b: str) -> None:
-    assert near_pairs([a, "something else entirely is asked", b]) == [(2, 0)]
-    assert near_pairs_between([b], ["something else entirely is asked", a]) == [(0, 1)]
+    assert near_pairs(Forms([a, "something else entirely is asked", b])) == [(2, 0)]
+    assert near_pairs_between(Forms([b]), Forms(["something else entirely is asked", a])) == [(0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_these_are_near(a: str, b: str) -> None:
     ],
 )  # fmt: skip
 def test_these_are_not(a: str, b: str) -> None:
-    assert near_pairs([a, b]) == []
-    assert near_pairs_between([a], [b]) == []
+    assert near_pairs(Forms([a, b])) == []
+    assert near_pairs_between(Forms([a]), Forms([b])) == []
 
 
 @pytest.mark.parametrize(
@@ -69,20 +69,20 @@ def test_these_are_not(a: str, b: str) -> None:
     ],
 )
 def test_a_not_turns_a_question_round(a: str, b: str, turned: bool) -> None:
-    assert turned_round(a, b) is turned
+    assert turned_round(form(a), form(b)) is turned
 
 
 def test_every_row_of_a_template_finds_a_partner_although_few_are_compared() -> None:
     names = ["".join(chr(97 + at // 26**place % 26) for place in range(3)) + "ov" for at in range(2_000)]
     rows = [f"please send the gift card to the town of {name} as soon as you can" for name in names]
-    assert {row for row, _ in near_pairs(rows)} == set(range(1, 2_000))
-    assert {row for row, _ in near_pairs_between(rows[:500], rows[500:])} == set(range(500))
+    assert {row for row, _ in near_pairs(Forms(rows))} == set(range(1, 2_000))
+    assert {row for row, _ in near_pairs_between(Forms(rows[:500]), Forms(rows[500:]))} == set(range(500))
 
 
 def test_the_pairs_are_the_same_in_every_process() -> None:
     code = (
-        "from ftvp_core.data.near import near_pairs\n"
-        "print(near_pairs([f'please send my card to {a} and to {b} today or tomorrow at noon' for a in 'xyzuvw' for b in 'xyzuvw']))"
+        "from ftvp_core.data.near import Forms, near_pairs\n"
+        "print(near_pairs(Forms([f'please send my card to {a} and to {b} today or tomorrow at noon' for a in 'xyzuvw' for b in 'xyzuvw'])))"
     )
     runs = [
         subprocess.run(

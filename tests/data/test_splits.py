@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftvp_core.data.near import near_pairs
+from ftvp_core.data.near import Forms, near_pairs
 from ftvp_core.data.splits import split
 from ftvp_core.errors import UserError
 from ftvp_core.types import Example, ExampleSet, Mapped
@@ -48,7 +48,7 @@ def test_every_row_is_in_one_part_and_bundles_are_whole(
     of_group: dict[str, str] = {}
     for one in examples.examples:
         assert one.group is None or of_group.setdefault(one.group, part_of[one.id]) == part_of[one.id]
-    for later, earlier in near_pairs([text for text, _, _ in given_rows]):
+    for later, earlier in near_pairs(Forms(text for text, _, _ in given_rows)):
         assert part_of[str(later)] == part_of[str(earlier)]
 
 

@@ -17,7 +17,6 @@ from ftvp_core.data.checks.leaks import (
     duplicate_near,
     leak_exact,
     leak_near,
-    leaked_rows,
     without_leaks,
 )
 from ftvp_core.data.checks.private import personal_data
@@ -34,7 +33,7 @@ from ftvp_core.data.checks.sizes import (
 from ftvp_core.types import ExampleSet, Finding
 
 __all__ = [
-    "CHECKS", "check", "detectable_difference", "difference_finding", "folded", "labels_of", "leaked_rows", "without_leaks",
+    "CHECKS", "check", "detectable_difference", "difference_finding", "folded", "labels_of", "without_leaks",
 ]  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 
-from ftvp_core.data.checks.common import Checked, finding, labels_of, rows_of, whose
+from ftvp_core.data.checks.common import Checked, Part, finding, rows_of, whose
 from ftvp_core.data.near import form
 from ftvp_core.data.sheet_errors import ERRORS
 from ftvp_core.schemas import parsed
-from ftvp_core.types import Example, ExampleSet, Finding
+from ftvp_core.types import ExampleSet, Finding
 
 #: Fewer answers than this have no custom that one could break.
 LEAST_ANSWERS = 20
@@ -44,7 +44,7 @@ _NO_END = frozenset(",،、，:：;；-–—_/&")
 def empty_reference(checked: Checked) -> Iterator[Finding]:
     harm = {"eval": "They can't be graded", "train": "They teach nothing"}
     for part, examples in checked.parts():
-        rows = [row for row, one in rows_of(examples) if is_empty(one.references) and not one.assertions]
+        rows = [row for row, one in rows_of(examples) if row not in checked.answers[part] and not one.assertions]
         yield from finding(
             "empty-reference", "warning", rows,
             f"{whose(part)} without a reference: {{n}}. {harm[part]}. Fill them in or drop them.", part,
@@ -77,16 +77,12 @@ def error_cell(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def is_empty(references: tuple[str, ...]) -> bool:
-    return not any(reference.strip() for reference in references)
-
-
 def format_mixed(checked: Checked) -> Iterator[Finding]:
     for part, examples in checked.parts():
         kinds = {
             "white space around them": spaced(examples),
-            "plain text or broken JSON beside JSON": _beside_json(examples),
-            "a length far from the others'": _outliers(examples),
+            "plain text or broken JSON beside JSON": _beside_json(checked.answers[part]),
+            "a length far from the others'": _outliers(_free_text(checked, part)),
         }
         said = ", ".join(f"{kind} {len(rows):,}" for kind, rows in kinds.items() if rows)
         harm = "graders and models take the form for part of the answer" if part == "eval" else "a model learns the mix"
@@ -103,47 +99,38 @@ def spaced(examples: ExampleSet) -> list[int]:
 
 
 def answer_cut(checked: Checked) -> Iterator[Finding]:
-    for part, examples in checked.parts():
+    for part, _ in checked.parts():
         yield from finding(
-            "answer-cut", "warning", cut(examples),
+            "answer-cut", "warning", cut(_free_text(checked, part)),
             f"{whose(part)} whose reference seems cut short: {{n}} (no sentence's end where nearly all others have one, or a bracket that isn't closed). Complete them or drop them.",
             part,
         )  # fmt: skip
 
 
-def cut(examples: ExampleSet) -> list[int]:
+def cut(answers: Mapping[int, str]) -> list[int]:
     """Rows of free text that break off where nearly all others don't."""
-    answers = _free_text(examples)
     sentences = {row: text for row, text in answers.items() if _is_sentence(text)}
     return sorted(_breaking(sentences, _is_ended) | _breaking(answers, _is_closed))
 
 
 def refusal(checked: Checked) -> Iterator[Finding]:
     harm = {"eval": "a right answer would be counted as wrong", "train": "a model learns to refuse"}
-    for part, examples in checked.parts():
+    for part, _ in checked.parts():
+        rows = [row for row, text in _free_text(checked, part).items() if REFUSAL.match(text[:300])]
         yield from finding(
-            "refusal", "warning", refusing(examples),
+            "refusal", "warning", rows,
             f"{whose(part)} whose reference is a refusal (“I'm sorry, I can't …”, “As an AI …”): {{n}}; unless that is wanted, {harm[part]}. Answer them or drop them.",
             part,
         )  # fmt: skip
 
 
-def refusing(examples: ExampleSet) -> list[int]:
-    return [row for row, text in _free_text(examples).items() if REFUSAL.match(text[:300])]
+def _free_text(checked: Checked, part: Part) -> Mapping[int, str]:
+    """The answers; none where they are labels."""
+    answers = checked.answers[part]
+    return {} if len(answers) >= LEAST_ANSWERS and checked.labels[part] else answers
 
 
-def _free_text(examples: ExampleSet) -> dict[int, str]:
-    """The first reference of each row that has one; nothing where they are labels."""
-    answers = {row: _first(one) for row, one in rows_of(examples) if not is_empty(one.references)}
-    many = len(answers) >= LEAST_ANSWERS and labels_of(examples) is not None
-    return {} if many else answers
-
-
-def _first(example: Example) -> str:
-    return next(reference for reference in example.references if reference.strip())
-
-
-def _breaking(answers: dict[int, str], holds: Callable[[str], bool]) -> set[int]:
+def _breaking(answers: Mapping[int, str], holds: Callable[[str], bool]) -> set[int]:
     broken = {row for row, text in answers.items() if not holds(text)}
     if len(answers) < LEAST_ANSWERS or len(broken) > (1 - CUSTOM) * len(answers):
         return set()
@@ -176,12 +163,11 @@ def _is_closed(text: str) -> bool:
     )
 
 
-def _beside_json(examples: ExampleSet) -> list[int]:
+def _beside_json(answers: Mapping[int, str]) -> list[int]:
     """The rows of the fewer, where some references are JSON objects or lists and some aren't."""
     kinds: dict[bool, list[int]] = {True: [], False: []}
-    for row, one in rows_of(examples):
-        if not is_empty(one.references):
-            kinds[_is_json(_first(one))].append(row)
+    for row, text in answers.items():
+        kinds[_is_json(text)].append(row)
     return min(kinds.values(), key=len)
 
 
@@ -190,8 +176,8 @@ def _is_json(text: str) -> bool:
     return text.lstrip()[:1] in {"{", "["} and parsed(text)[0]
 
 
-def _outliers(examples: ExampleSet) -> list[int]:
-    lengths = {row: math.log(len(text)) for row, text in _free_text(examples).items()}
+def _outliers(answers: Mapping[int, str]) -> list[int]:
+    lengths = {row: math.log(len(text)) for row, text in answers.items()}
     if len(lengths) < LEAST_ANSWERS:
         return []
     middle = median(lengths.values())

@@ -1,12 +1,13 @@
 """What the checks share: what is looked at, when two texts count as the same, how a finding is said."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ftvp_core.data.near import MOST_PARTNERS, near_pairs, near_pairs_between, turned_round
+from ftvp_core.data.near import MOST_PARTNERS, Forms, near_pairs, near_pairs_between, turned_round
 from ftvp_core.types import Example, ExampleSet, Finding
 
 #: More distinct references than this share of the rows: free text, not labels.
@@ -19,9 +20,10 @@ Pairs = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Checked:
-    """What is checked. `systems` are the candidates' system prompts, `window` a model's context in tokens.
+    """What is checked, and what several checks look at: made once, by the first. Rows count from 1.
 
-    Without `informing`, a check that could only give information needn't look.
+    `systems` are the candidates' system prompts, `window` a model's context in tokens. Without `informing`, a check
+    that could only give information needn't look.
     """
 
     eval_set: ExampleSet
@@ -36,14 +38,77 @@ class Checked:
             yield "train", self.train_set
 
     @cached_property
-    def near(self) -> Mapping[Part, Pairs]:
-        """Rows from 1, (later, earlier), that read nearly the same but aren't the same: searched once."""
-        return {part: _near_rows(examples) for part, examples in self.parts()}
+    def questions(self) -> Mapping[Part, Sequence[str]]:
+        """All that each row asks, folded."""
+        return {part: [folded(asked(one)) for one in examples.examples] for part, examples in self.parts()}
 
     @cached_property
-    def near_leaks(self) -> Pairs:
-        """Rows from 1, (of the eval set, of the training set), as `near`."""
-        return near_rows_between(self.eval_set, self.train_set) if self.train_set else ()
+    def answers(self) -> Mapping[Part, Mapping[int, str]]:
+        """By row, its first reference that isn't empty."""
+        return {part: _answers(examples) for part, examples in self.parts()}
+
+    @cached_property
+    def labels(self) -> Mapping[Part, Counter[str]]:
+        return {part: label_counts(examples) for part, examples in self.parts()}
+
+    @cached_property
+    def leaks(self) -> Pairs:
+        """Rows (of the eval set, the first of the training set) that ask the same."""
+        first: dict[str, int] = {}
+        for row, question in enumerate(self.questions.get("train", ()), start=1):
+            first.setdefault(question, row)
+        questions = enumerate(self.questions["eval"], start=1)
+        return [(row, first[question]) for row, question in questions if question in first]
+
+    @cached_property
+    def repeated(self) -> Mapping[Part, Pairs]:
+        """Rows (later, earliest) with the same question and the same references."""
+        return {part: _repeated(self.questions[part], examples) for part, examples in self.parts()}
+
+    @cached_property
+    def near(self) -> Mapping[Part, Pairs]:
+        """Rows (later, earlier) that read nearly the same but don't ask the same."""
+        return {part: self._unequal(near_pairs(self._forms[part]), part, part) for part, _ in self.parts()}
+
+    @cached_property
+    def near_agreeing(self) -> Mapping[Part, Pairs]:
+        """Those of `near` that ask the same question."""
+        return {part: self._agreeing(self.near[part], part, part) for part, _ in self.parts()}
+
+    def near_leaks(self, most: int = MOST_PARTNERS) -> Pairs:
+        """Rows (of the eval set, of the training set), as `near_agreeing`: each of the eval set with `most` others."""
+        if self.train_set is None:
+            return ()
+        pairs = near_pairs_between(self._forms["eval"], self._forms["train"], most)
+        return self._agreeing(self._unequal(pairs, "eval", "train"), "eval", "train")
+
+    @cached_property
+    def _forms(self) -> Mapping[Part, Forms]:
+        return {part: Forms(map(asked, examples.examples)) for part, examples in self.parts()}
+
+    def _unequal(self, places: Pairs, first: Part, second: Part) -> Pairs:
+        """The rows of these places that don't ask the same."""
+        ours, theirs = self.questions[first], self.questions[second]
+        return [(at + 1, other + 1) for at, other in places if ours[at] != theirs[other]]
+
+    def _agreeing(self, pairs: Pairs, first: Part, second: Part) -> Pairs:
+        """The near pairs that ask the same question.
+
+        Who gave them different labels says that the word between them matters; of free text, a `not` that came or went.
+        """
+        sets, forms = dict(self.parts()), self._forms
+        references = [one for part in {first, second} for row in sets[part].examples for one in row.references]
+        labels = len(set(references)) <= LABEL_SHARE * len(references)
+        ours, theirs = sets[first].examples, sets[second].examples
+
+        def agree(at: int, other: int) -> bool:
+            answers, others = ours[at].references, theirs[other].references
+            if _share_one(answers, others):
+                return True
+            told_apart = labels and answers and others
+            return not told_apart and not turned_round(forms[first].of_texts[at], forms[second].of_texts[other])
+
+        return [(row, other) for row, other in pairs if agree(row - 1, other - 1)]
 
 
 Check = Callable[[Checked], Iterable[Finding]]
@@ -63,22 +128,15 @@ def rows_of(examples: ExampleSet) -> Iterator[tuple[int, Example]]:
     return enumerate(examples.examples, start=1)
 
 
+def label_counts(examples: ExampleSet) -> Counter[str]:
+    """Rows a label, in the order of the rows; empty where the references are free text."""
+    counts = Counter(reference for example in examples.examples for reference in example.references)
+    return counts if len(counts) <= max(2, LABEL_SHARE * counts.total()) else Counter()
+
+
 def labels_of(examples: ExampleSet) -> tuple[str, ...] | None:
     """The distinct references, sorted, where they are labels; None for free text."""
-    references = [reference for example in examples.examples for reference in example.references]
-    distinct = sorted(set(references))
-    return tuple(distinct) if references and len(distinct) <= max(2, LABEL_SHARE * len(references)) else None
-
-
-def agreeing(pairs: Pairs, first: ExampleSet, second: ExampleSet) -> list[tuple[int, int]]:
-    """The near pairs that ask the same question.
-
-    Who gave them different labels says that the word between them matters; of free text, a `not` that came or went.
-    """
-    both = (first,) if first is second else (first, second)
-    references = [reference for examples in both for one in examples.examples for reference in one.references]
-    labels = len(set(references)) <= LABEL_SHARE * len(references)
-    return [pair for pair in pairs if _agree(first.examples[pair[0] - 1], second.examples[pair[1] - 1], labels)]
+    return tuple(sorted(label_counts(examples))) or None
 
 
 def finding(
@@ -105,24 +163,17 @@ def shown(text: str, most: int = 40) -> str:
     return repr(line if len(line) <= most else f"{line[: most - 1]}…")
 
 
-def near_rows_between(eval_set: ExampleSet, train_set: ExampleSet, most: int = MOST_PARTNERS) -> Pairs:
-    """Rows from 1, (of the eval set, of the training set), that read nearly the same but aren't the same."""
-    texts, others = _texts(eval_set), _texts(train_set)
-    pairs = near_pairs_between(texts, others, most)
-    return [(at + 1, other + 1) for at, other in pairs if folded(texts[at]) != folded(others[other])]
+def _answers(examples: ExampleSet) -> Mapping[int, str]:
+    rows = ((row, next((text for text in one.references if text.strip()), None)) for row, one in rows_of(examples))
+    return {row: text for row, text in rows if text is not None}
 
 
-def _near_rows(examples: ExampleSet) -> Pairs:
-    texts = _texts(examples)
-    return [(at + 1, other + 1) for at, other in near_pairs(texts) if folded(texts[at]) != folded(texts[other])]
+def _repeated(questions: Sequence[str], examples: ExampleSet) -> Pairs:
+    first: dict[tuple[str, ...], int] = {}
+    both = zip(questions, rows_of(examples), strict=True)
+    pairs = [(row, first.setdefault((question, *one.references), row)) for question, (row, one) in both]
+    return [pair for pair in pairs if pair[0] != pair[1]]
 
 
-def _texts(examples: ExampleSet) -> list[str]:
-    return [asked(one) for one in examples.examples]
-
-
-def _agree(a: Example, b: Example, labels: bool) -> bool:
-    ours, theirs = ({folded(one) for one in example.references} for example in (a, b))
-    if ours & theirs:
-        return True
-    return not (labels and ours and theirs) and not turned_round(asked(a), asked(b))
+def _share_one(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    return not set(ours).isdisjoint(theirs) or not set(map(folded, ours)).isdisjoint(map(folded, theirs))

@@ -5,9 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from ftvp_core.data.checks.common import Checked, finding, folded, labels_of, rows_of, shown
+from ftvp_core.data.checks.common import Checked, finding, folded, rows_of, shown
 from ftvp_core.data.near import form
-from ftvp_core.types import ExampleSet, Finding
+from ftvp_core.types import Finding
 
 #: Letters below which a changed letter makes another word, and from which two may be a slip.
 LEAST_LETTERS, TWO_SLIPS = 5, 12
@@ -19,9 +19,9 @@ MOST_LABELS = 3_000
 
 def label_spelling(checked: Checked) -> Iterator[Finding]:
     for part, examples in checked.parts():
-        other = spellings(examples)
+        other = spellings(checked.labels[part])
         odd = {*other, *other.values()}
-        rows = [row for row, example in rows_of(examples) if odd.intersection(example.references)]
+        rows = [row for row, example in rows_of(examples) if odd and odd.intersection(example.references)]
         some = "; ".join(f"{shown(odd)} for {shown(right)}" for odd, right in sorted(other.items())[:3])
         more = f" and {len(other) - 3:,} more" if len(other) > 3 else ""
         harm = "an exact grader counts one as wrong" if part == "eval" else "a model learns both"
@@ -32,11 +32,8 @@ def label_spelling(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def spellings(examples: ExampleSet) -> Mapping[str, str]:
-    """Each odd spelling of a label with the most frequent one."""
-    if labels_of(examples) is None:
-        return {}
-    counts = Counter(reference for example in examples.examples for reference in example.references)
+def spellings(counts: Counter[str]) -> Mapping[str, str]:
+    """Each odd spelling of a label with the most frequent one, by the rows of each."""
     same: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for label, _ in counts.most_common():
         same[_key(label)].append(label)

@@ -1,20 +1,13 @@
 """Rows that stand twice: leaks from the training set, duplicates, and the same question with other answers."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ftvp_core.data.checks.common import Checked, agreeing, asked, finding, folded, near_rows_between, rows_of, whose
+from ftvp_core.data.checks.common import Checked, asked, finding, folded, rows_of, whose
 from ftvp_core.types import Example, ExampleSet, Finding
 
 #: Tags, and so slices of the report.
 LEAKED, NOT_LEAKED = "leaked", "not leaked"
-
-
-def leaked_rows(eval_set: ExampleSet, train_set: ExampleSet) -> tuple[int, ...]:
-    """Rows of the eval set (from 1) whose input stands in the training set too."""
-    trained = {folded(asked(example)) for example in train_set.examples}
-    return tuple(row for row, example in rows_of(eval_set) if folded(asked(example)) in trained)
 
 
 def without_leaks(train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example, ...]:
@@ -28,8 +21,8 @@ def tagged(eval_set: ExampleSet, train_set: ExampleSet) -> ExampleSet:
 
     It is as it was where nothing has leaked.
     """
-    rows = {row for row, _ in agreeing(near_rows_between(eval_set, train_set), eval_set, train_set)}
-    rows.update(leaked_rows(eval_set, train_set))
+    checked = Checked(eval_set, train_set)
+    rows = {row for row, _ in (*checked.leaks, *checked.near_leaks())}
     if not rows:
         return eval_set
     examples = (replace(one, tags=(*one.tags, LEAKED if row in rows else NOT_LEAKED)) for row, one in rows_of(eval_set))
@@ -38,31 +31,20 @@ def tagged(eval_set: ExampleSet, train_set: ExampleSet) -> ExampleSet:
 
 def leaking_rows(eval_set: ExampleSet, train_set: ExampleSet) -> frozenset[int]:
     """Rows of the training set (from 1) that nearly repeat an eval row, exact repetitions apart: all of them."""
-    pairs = near_rows_between(eval_set, train_set, most=len(train_set.examples))
-    return frozenset(row for _, row in agreeing(pairs, eval_set, train_set))
+    return frozenset(row for _, row in Checked(eval_set, train_set).near_leaks(most=len(train_set.examples)))
 
 
 def leak_exact(checked: Checked) -> Iterator[Finding]:
-    if checked.train_set is None:
-        return
-    rows = leaked_rows(checked.eval_set, checked.train_set)
-    first: dict[str, int] = {}
-    for row, example in rows_of(checked.train_set):
-        first.setdefault(folded(asked(example)), row)
-    pairs = [(row, first[folded(asked(checked.eval_set.examples[row - 1]))]) for row in rows]
     yield from finding(
-        "leak-exact", "error", rows,
+        "leak-exact", "error", (row for row, _ in checked.leaks),
         "Eval rows that stand in the training set too: {n}. Whatever trains on them or shows them knows the answers. Leave them out of the training set.",
-        pairs=pairs,
+        pairs=checked.leaks,
     )  # fmt: skip
 
 
 def leak_near(checked: Checked) -> Iterator[Finding]:
-    if checked.train_set is None:
-        return
-    exact = set(leaked_rows(checked.eval_set, checked.train_set))
-    pairs = agreeing(checked.near_leaks, checked.eval_set, checked.train_set)
-    pairs = [pair for pair in pairs if pair[0] not in exact]
+    exact = {row for row, _ in checked.leaks}
+    pairs = [pair for pair in checked.near_leaks() if pair[0] not in exact]
     yield from finding(
         "leak-near", "warning", (row for row, _ in pairs),
         "Eval rows that a training row nearly repeats (case, punctuation or a word apart): {n}. Their scores tell little about new questions. Leave these out of the training set.",
@@ -72,8 +54,8 @@ def leak_near(checked: Checked) -> Iterator[Finding]:
 
 def duplicate_exact(checked: Checked) -> Iterator[Finding]:
     harm = {"eval": "They count twice and make intervals too narrow", "train": "They weigh double in training"}
-    for part, examples in checked.parts():
-        pairs = repeated(examples)
+    for part, _ in checked.parts():
+        pairs = checked.repeated[part]
         yield from finding(
             "duplicate-exact", "warning", (row for row, _ in pairs),
             f"{whose(part)} that repeat an earlier one: {{n}}. {harm[part]}. Keep one of each.",
@@ -81,17 +63,10 @@ def duplicate_exact(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def repeated(examples: ExampleSet) -> list[tuple[int, int]]:
-    """Rows (later, earliest) with the same input and the same references."""
-    first: dict[tuple[str, ...], int] = {}
-    pairs = [(row, first.setdefault((folded(asked(one)), *one.references), row)) for row, one in rows_of(examples)]
-    return [pair for pair in pairs if pair[0] != pair[1]]
-
-
 def duplicate_near(checked: Checked) -> Iterator[Finding]:
-    for part, examples in checked.parts():
-        exact = {row for row, _ in repeated(examples)}
-        pairs = [pair for pair in agreeing(checked.near[part], examples, examples) if exact.isdisjoint(pair)]
+    for part, _ in checked.parts():
+        exact = {row for row, _ in checked.repeated[part]}
+        pairs = [pair for pair in checked.near_agreeing[part] if exact.isdisjoint(pair)]
         yield from finding(
             "duplicate-near", "info", (row for row, _ in pairs),
             f"{whose(part)} that nearly repeat an earlier one (case, punctuation or a word apart): {{n}}. Together they say little more than one. Keep one of each, or give them a group.",
@@ -102,7 +77,11 @@ def duplicate_near(checked: Checked) -> Iterator[Finding]:
 def contradiction(checked: Checked) -> Iterator[Finding]:
     harm = {"eval": "No candidate can be right on all of them", "train": "Training on both teaches neither"}
     for part, examples in checked.parts():
-        rows = contradicting(examples)
+        both = zip(checked.questions[part], rows_of(examples), strict=True)
+        answered = [(row, question, one.references) for question, (row, one) in both if one.references]
+        first: dict[str, tuple[str, ...]] = {}
+        several = {question for _, question, answers in answered if first.setdefault(question, answers) != answers}
+        rows = (row for row, question, _ in answered if question in several)
         yield from finding(
             "contradiction", "warning", rows,
             f"{whose(part)} that ask the same and expect different answers: {{n}}. {harm[part]}. Decide which answer holds.",
@@ -110,18 +89,10 @@ def contradiction(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def contradicting(examples: ExampleSet) -> list[int]:
-    answers: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for example in examples.examples:
-        if example.references:
-            answers[folded(asked(example))].add(example.references)
-    return [row for row, one in rows_of(examples) if one.references and len(answers.get(folded(asked(one)), ())) > 1]
-
-
 def contradiction_near(checked: Checked) -> Iterator[Finding]:
     """Often the word between two labels is the point; sometimes one of them is a slip."""
     for part, examples in checked.parts():
-        agreed = set(agreeing(checked.near[part], examples, examples))
+        agreed = set(checked.near_agreeing[part])
         answered = [pair for pair in checked.near[part] if all(examples.examples[row - 1].references for row in pair)]
         pairs = [pair for pair in answered if pair not in agreed]
         yield from finding(

@@ -3,7 +3,7 @@
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from ftvp_core.data.checks.common import Checked, Part, finding, rows_of, whose
@@ -35,14 +35,15 @@ def personal_data(checked: Checked) -> Iterator[Finding]:
 def _of(part: Part, examples: ExampleSet) -> Iterator[Finding]:
     texts = {row: _text(example) for row, example in rows_of(examples)}
     found: dict[str, list[int]] = defaultdict(list)
+    keys = _keys_in(texts.values())
     for row, text in texts.items():
         if "@" in text and any(not _EXAMPLE_HOST.search(one) for one in _EMAIL.findall(text)):
             found["e-mail addresses"].append(row)
-        if _LONG_WORD.search(text) and has_key(text):
+        if keys and _LONG_WORD.search(text) and any(pattern.search(text) for pattern in keys):
             found["keys or passwords"].append(row)
     numbered = [row for row, text in texts.items() if _SEVEN_DIGITS.search(text)]
     found["payment cards"] = [row for row in numbered if has_card(texts[row])]
-    looked = _sample([row for row in numbered if row not in set(found["payment cards"])])
+    looked = _sample(sorted({*numbered}.difference(found["payment cards"])))
     found["telephone numbers"] = [row for row in looked if has_phone(texts[row])]
     said = ", ".join(f"{kind} {len(rows):,}" for kind, rows in found.items() if rows)
     some = (
@@ -86,13 +87,15 @@ def has_phone(text: str) -> bool:
     )
 
 
-def has_key(text: str) -> bool:
-    return _SK_KEY.search(text) is not None or any(pattern.search(text) for pattern in _key_patterns())
+def _keys_in(texts: Iterable[str]) -> list[re.Pattern[str]]:
+    """The patterns that match anywhere: mostly none. No key goes over a line's end, and labels are many rows' line."""
+    lines = "\n".join({line for text in texts for line in text.split("\n")})
+    return [pattern for pattern in _key_patterns() if pattern.search(lines)]
 
 
 @cache
 def _key_patterns() -> tuple[re.Pattern[str], ...]:
-    """detect-secrets' patterns of keys that can be nothing else: each has its issuer's mark."""
+    """detect-secrets' patterns of keys that can be nothing else, each with its issuer's mark; and `_SK_KEY`."""
     from detect_secrets.plugins import (
         aws,
         basic_auth,
@@ -113,7 +116,7 @@ def _key_patterns() -> tuple[re.Pattern[str], ...]:
         pypi_token.PypiTokenDetector, sendgrid.SendGridDetector, slack.SlackDetector, stripe.StripeDetector,
         telegram_token.TelegramBotTokenDetector,
     )  # fmt: skip
-    return tuple(pattern for detector in detectors for pattern in detector.denylist)
+    return (_SK_KEY, *(pattern for detector in detectors for pattern in detector.denylist))
 
 
 def _text(example: Example) -> str:

@@ -1,7 +1,7 @@
 """The prompts that rows bring along: their system prompts, and whether they fit into a model."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ftvp_core.data.checks.common import Checked, Part, asked, finding, folded, rows_of, shown, whose
 from ftvp_core.tokens import ESTIMATE
@@ -13,12 +13,12 @@ ABSURD = 100_000
 
 def system_prompt(checked: Checked) -> Iterator[Finding]:
     """One finding for all of it: a model answers as it was tuned only under the prompt that it was tuned with."""
-    usual = {part: _usual(examples) for part, examples in checked.parts()}
+    systems = {part: _systems(examples) for part, examples in checked.parts()}
+    usual = {part: Counter(texts).most_common(1)[0][0] if texts else "" for part, texts in systems.items()}
     odd = {
-        part: [row for row, one in rows_of(examples) if _system(one) != usual[part]]
-        for part, examples in checked.parts()
+        part: [row for row, text in enumerate(texts, start=1) if text != usual[part]] for part, texts in systems.items()
     }
-    said = [said for part, examples in checked.parts() if (said := _several(part, examples, len(odd[part])))]
+    said = [said for part, texts in systems.items() if (said := _several(part, texts, len(odd[part])))]
     if checked.train_set is not None and all(usual.values()) and usual["eval"] != usual["train"]:
         said.append("the eval set's and the training set's differ")
     others = _other_candidates(checked, usual.get("train") or usual["eval"])
@@ -38,10 +38,9 @@ def too_long(checked: Checked) -> Iterator[Finding]:
     """A token is at least a byte, so that short rows needn't be counted."""
     window = checked.window or ABSURD
     for part, examples in checked.parts():
-        texts = {row: _all_text(one) for row, one in rows_of(examples)}
         sizes = {
             row: ESTIMATE.count(text)
-            for row, text in texts.items()
+            for row, text in ((row, _all_text(one)) for row, one in rows_of(examples))
             if 4 * len(text) > window and len(text.encode()) > window
         }
         rows = [row for row, size in sizes.items() if size > window]
@@ -56,20 +55,19 @@ def too_long(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _system(example: Example) -> str:
-    return folded(example.system or "")
+def _systems(examples: ExampleSet) -> list[str]:
+    """Each row's, folded: few are distinct."""
+    texts = [one.system or "" for one in examples.examples]
+    forms = {text: folded(text) for text in set(texts)}
+    return [forms[text] for text in texts]
 
 
-def _usual(examples: ExampleSet) -> str:
-    return Counter(_system(one) for one in examples.examples).most_common(1)[0][0] if examples.examples else ""
-
-
-def _several(part: Part, examples: ExampleSet, odd: int) -> str:
-    distinct = {_system(one) for one in examples.examples}
+def _several(part: Part, systems: Sequence[str], odd: int) -> str:
+    distinct = set(systems)
     if len(distinct) < 2:
         return ""
     name = "the eval set" if part == "eval" else "the training set"
-    missing = sum(not _system(one) for one in examples.examples)
+    missing = systems.count("")
     without = f", {missing:,} rows have none" if missing else ""
     return f"{name} has {len(distinct - {''}):,} ({odd:,} rows have another than most{without})"
 

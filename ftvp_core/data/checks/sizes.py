@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import median
 
-from ftvp_core.data.checks.common import Checked, finding, labels_of, rows_of, shown
-from ftvp_core.types import ExampleSet, Finding
+from ftvp_core.data.checks.common import Checked, finding, rows_of, shown
+from ftvp_core.types import Finding
 
 #: Below these, an eval set says little, and a training set teaches its own rows by heart.
 FEW_EXAMPLES, OVERFITS = 50, 10
@@ -68,18 +68,19 @@ def train_size(checked: Checked) -> Iterator[Finding]:
     if checked.train_set is None or n < FEW_EXAMPLES:
         return
     stands = "a start" if n < GOOD else "a good size" if n < BIG else "enough for a big task"
+    per_label = _per_label(checked.labels["train"])
     yield Finding(
         "train-size", "info", n, (),
-        f"{n:,} training rows are {stands}{_per_label(checked.train_set)} (50–100 are a start, 500–1,000 good, 10,000 and more are for big tasks).",
+        f"{n:,} training rows are {stands}{per_label} (50–100 are a start, 500–1,000 good, 10,000 and more are for big tasks).",
         "train",
     )  # fmt: skip
 
 
 def label_rare(checked: Checked) -> Iterator[Finding]:
     for part, examples in checked.parts():
-        counts = _counts(examples)
+        counts = checked.labels[part]
         rare = {label for label, count in counts.items() if count < RARE_LABEL}
-        rows = [row for row, example in rows_of(examples) if rare.intersection(example.references)]
+        rows = [row for row, example in rows_of(examples) if rare and rare.intersection(example.references)]
         harm = "nothing can be said about each alone" if part == "eval" else "too few to learn each from"
         these = "label has" if len(rare) == 1 else "labels have"
         yield from finding(
@@ -89,7 +90,7 @@ def label_rare(checked: Checked) -> Iterator[Finding]:
 
 def label_imbalance(checked: Checked) -> Iterator[Finding]:
     for part, examples in checked.parts():
-        counts = _counts(examples)
+        counts = checked.labels[part]
         label, count = counts.most_common(1)[0] if len(counts) > 1 else ("", 0)
         share = count / max(1, len(examples.examples))
         if share < ONE_SIDED:
@@ -107,15 +108,7 @@ def label_imbalance(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _counts(examples: ExampleSet) -> Counter[str]:
-    """Rows a label; empty for free text."""
-    if labels_of(examples) is None:
-        return Counter()
-    return Counter(reference for example in examples.examples for reference in example.references)
-
-
-def _per_label(examples: ExampleSet) -> str:
-    counts = _counts(examples)
+def _per_label(counts: Counter[str]) -> str:
     if not counts:
         return ""
     return f", {min(counts.values()):,} to {max(counts.values()):,} for each of {len(counts):,} labels, {median(counts.values()):,.0f} in the middle"
