@@ -106,10 +106,9 @@ class Forms:
             of_one = _keys(one)
             keys.extend(of_one)
             places.extend([at] * len(of_one))
-        half = np.uint64(32)
-        both = np.array(keys, np.uint64) << half | np.array(places, np.uint64)
+        both = np.array(keys, np.uint64) << np.uint64(32) | np.array(places, np.uint64)
         both.sort()
-        return both >> half, both & np.uint64(0xFFFFFFFF)
+        return both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)
 
 
 def is_near(a: str, b: str) -> bool:
