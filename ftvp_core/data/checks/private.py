@@ -89,8 +89,11 @@ def has_phone(text: str) -> bool:
 
 def _keys_in(texts: Iterable[str]) -> list[re.Pattern[str]]:
     """The patterns that match anywhere: mostly none. No key goes over a line's end, and labels are many rows' line."""
-    lines = "\n".join({line for text in texts for line in text.split("\n")})
-    return [pattern for pattern in _key_patterns() if pattern.search(lines)]
+    lines = {line for text in texts if _LONG_WORD.search(text) for line in text.split("\n")}
+    if not lines:
+        return []
+    all_lines = "\n".join(lines)
+    return [pattern for pattern in _key_patterns() if pattern.search(all_lines)]
 
 
 @cache
