@@ -8,16 +8,20 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from pathlib import Path
 
 from ftvp_core.data.formats import chosen, columns
 from ftvp_core.data.formats.base import held, texts
 from ftvp_core.data.formats.own import example_of
+from ftvp_core.data.packed import pack_examples
 from ftvp_core.data.rows import Row, Table, as_text, refuse_half_characters
 from ftvp_core.errors import UserError
 from ftvp_core.spec import TrainSetSpec
 from ftvp_core.types import Example, ExampleSet, Mapped
 
+#: Between a stored set's keys and its rows. It stands in no text: there its quotes are escaped.
+_ROWS_BEGIN = ', "examples": ['
 #: The parts that a user can give a column for.
 KEYS = ("input", "reference", "id", "group", "gold")
 
@@ -43,13 +47,13 @@ def _read(table: Table, spec: TrainSetSpec) -> ExampleSet:
     format_ = columns.COLUMNS if plain else chosen(table, spec.format)
     if format_ is columns.COLUMNS:
         mapping = _mapping(table, asked)
-        examples, name = list(columns.read(table, mapping)), table.format
+        examples, name = pack_examples(columns.read(table, mapping)), table.format
     else:
-        examples, name = [_placed(table, one, asked) for one in format_.read(table)], format_.name
+        examples, name = pack_examples(_placed(table, one, asked) for one in format_.read(table)), format_.name
         mapping = replace(format_.mapped(table), **{"id": _own_id(table), **asked})
     if not examples:
         raise UserError(table.path, "found no rows", "give it at least one")
-    identified = tuple(_identified(examples, given="id" in asked))
+    identified = _identified(examples, given="id" in asked)
     return ExampleSet(Path(table.path).name, table.sha256, name, table.encoding, mapping, identified)
 
 
@@ -59,7 +63,7 @@ def sampled(examples: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
     if limit is None or limit >= len(rows):
         return examples
     return replace(
-        examples, examples=tuple(rows[at] for at in sorted(random.Random(seed).sample(range(len(rows)), limit)))
+        examples, examples=pack_examples(rows[at] for at in sorted(random.Random(seed).sample(range(len(rows)), limit)))
     )
 
 
@@ -113,8 +117,8 @@ def _mapping(table: Table, asked: Mapping[str, str]) -> Mapped:
 
 def _own_id(table: Table) -> str | None:
     """A column named `id`, if its values are unique."""
-    ids = [as_text(row.get("id")) for row in table.rows]
-    return "id" if len(set(ids)) == len(ids) and "" not in ids else None
+    ids = {as_text(row.get("id")) for row in table.rows}
+    return "id" if len(ids) == len(table.rows) and "" not in ids else None
 
 
 def _no_column(path: str, key: str, column: str, known: Iterable[str]) -> UserError:
@@ -135,13 +139,15 @@ def _placed(table: Table, one: Example, asked: Mapping[str, str]) -> Example:
     )
 
 
-def _identified(examples: list[Example], given: bool) -> Iterator[Example]:
+def _identified(examples: Sequence[Example], given: bool) -> Sequence[Example]:
     """Each Example with an id of its own: the user's column's, the file's if they are unique, or its content's hash."""
-    ids = [one.id for one in examples]
-    use = given or ("" not in ids and len(set(ids)) == len(ids))
+    ids = {one.id for one in examples}
+    if len(ids) == len(examples) and (given or "" not in ids):
+        return examples
     taken: dict[str, int] = {}
-    for one in examples:
-        yield replace(one, id=_fresh(one.id if use else _content_id(one.input, one.references), taken))
+    return pack_examples(
+        replace(one, id=_fresh(one.id if given else _content_id(one.input, one.references), taken)) for one in examples
+    )
 
 
 def _content_id(input_: str, references: tuple[str, ...]) -> str:
@@ -165,17 +171,33 @@ def json_pieces(examples: ExampleSet) -> Iterator[str]:
     encode = json.JSONEncoder(default=lambda one: {key.name: getattr(one, key.name) for key in fields(one)}).encode
     head = {key.name: getattr(examples, key.name) for key in fields(examples) if key.name != "examples"}
     yield encode(head)[:-1]
-    yield ', "examples": ['
+    yield _ROWS_BEGIN
     for at, one in enumerate(examples.examples):
         yield f", {encode(one)}" if at else encode(one)
     yield "]}"
 
 
-def from_json(text: str) -> ExampleSet:
-    keys = json.loads(text, object_hook=_read_back)
-    return ExampleSet(**{**keys, "mapping": Mapped(**keys["mapping"]), "examples": tuple(keys["examples"])})
+def from_json(pieces: Iterable[str]) -> ExampleSet:
+    """What `json_pieces` wrote, in pieces of any size: neither its text nor its rows are held as a whole."""
+    left, head = iter(pieces), ""
+    while _ROWS_BEGIN not in head:
+        head += next(left)
+    head, _, begun = head.partition(_ROWS_BEGIN)
+    keys = json.loads(head + "}")
+    rows = map(example_of, _objects(chain((begun,), left)))
+    return ExampleSet(**keys | {"mapping": Mapped(**keys["mapping"]), "examples": pack_examples(rows)})
 
 
-def _read_back(row: Row) -> Row | Example:
-    """An Example as soon as it is read, so that all rows aren't held twice. Of a set, only Examples hold columns."""
-    return example_of(row) if isinstance(row.get("columns"), dict) else row
+def _objects(pieces: Iterable[str]) -> Iterator[Row]:
+    """The objects of a JSON list, as they come; what ends it is left."""
+    decoder, text = json.JSONDecoder(), ""
+    for piece in pieces:
+        text, at = text + piece, 0
+        while (at := text.find("{", at)) >= 0:
+            try:
+                row, end = decoder.raw_decode(text, at)
+            except json.JSONDecodeError:  # its end is in a piece that comes
+                break
+            yield row
+            at = end
+        text = text[at:] if at >= 0 else ""

@@ -3,7 +3,7 @@
 A mend is one function, the set that the finding is of -> its rows as they should be, with a line in `MENDS`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ftvp_core.data.checks import answers, labels, leaks, private, prompts
@@ -16,7 +16,7 @@ class Mended:
     """`examples` are all rows of the cleaned `part`; the other set stays as it is. `said` is one sentence."""
 
     part: Part
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     dropped: int
     changed: int
     said: str
@@ -57,7 +57,7 @@ def can_mend(finding_id: str) -> bool:
     return known and finding_id not in NOT_IN_EVAL
 
 
-def _told(part: Part, examples: ExampleSet, rows: tuple[Example, ...], stays: str = "") -> Mended | None:
+def _told(part: Part, examples: ExampleSet, rows: Sequence[Example], stays: str = "") -> Mended | None:
     before = {one.id: one for one in examples.examples}
     dropped, changed = len(before) - len(rows), sum(one != before[one.id] for one in rows)
     if not rows or not dropped + changed:

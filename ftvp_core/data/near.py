@@ -97,7 +97,7 @@ class Forms:
             self.first.setdefault(one, at)
 
     @cached_property
-    def keys(self) -> "tuple[NDArray[np.uint64], NDArray[np.uint64]]":
+    def keys(self) -> "tuple[NDArray[np.uint32], NDArray[np.uint32]]":
         """The keys of all forms, sorted, and beside each where its form stands first: a dict would be many times as large."""
         import numpy as np
 
@@ -108,7 +108,7 @@ class Forms:
             places.extend([at] * len(of_one))
         both = np.array(keys, np.uint64) << np.uint64(32) | np.array(places, np.uint64)
         both.sort()
-        return both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)
+        return (both >> np.uint64(32)).astype(np.uint32), both.astype(np.uint32)  # the upper and the lower half
 
 
 def is_near(a: str, b: str) -> bool:

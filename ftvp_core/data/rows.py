@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from ftvp_core.data.encodings import encoding_of
+from ftvp_core.data.packed import pack
 from ftvp_core.errors import UserError
 
 #: One row: a cell is text, or what JSON holds (a list of references, say); numbers keep their spelling.
@@ -65,7 +66,7 @@ class Table:
     format: str
     encoding: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     sheet: str | None = None
 
 
@@ -84,8 +85,9 @@ class Opened:
 def read_table(path: Path, encoding: str | None = None) -> Table:
     """Read CSV (any separator), JSON, JSONL, YAML, XLSX, XLS or Parquet. Raises UserError: file, row, what to do."""
     opened = open_table(path, encoding)
-    rows = tuple(opened.rows)
-    columns = opened.columns or tuple(dict.fromkeys(key for row in rows for key in row))
+    found: dict[str, None] = {}
+    rows = pack_rows(opened.rows if opened.columns is not None else noting_keys(opened.rows, found))
+    columns = opened.columns if opened.columns is not None else tuple(found)
     return Table(str(path), opened.sha256, opened.format, opened.encoding, columns, rows, opened.sheet)
 
 
@@ -113,6 +115,18 @@ def open_table(path: Path, encoding: str | None = None) -> Opened:
     separator = _separator(data, encoding)
     columns, rows = _read_separated(_text(data, encoding), separator, where)
     return Opened(sha256, SEPARATORS.get(separator, "csv"), encoding, columns, rows)
+
+
+def pack_rows(rows: Iterable[Row]) -> Sequence[Row]:
+    return pack(rows, dict, dict)
+
+
+def noting_keys(rows: Iterable[Row], found: dict[str, None]) -> Iterator[Row]:
+    """The rows as they are; `found` gets their keys, in the order in which they come."""
+    for row in rows:
+        if not row.keys() <= found.keys():
+            found.update(dict.fromkeys(row))
+        yield row
 
 
 def as_text(value: Any) -> str:

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftvp_core.data.rows import Bare, Row, Table, as_text, open_table
+from ftvp_core.data.rows import Bare, Row, Table, as_text, noting_keys, open_table, pack_rows
 from ftvp_core.errors import UserError
 from ftvp_core.types import Knowledge, Passage
 
@@ -61,17 +61,21 @@ def read_table_safely(path: Path, encoding: str | None = None, kept: Path | None
     """`rows.read_table` in a child. `kept` is a file for its result, read instead the next time. Raises UserError."""
     request = {"kind": "table", "path": str(path), "encoding": encoding, "bytes": _size(path)}
     head: dict[str, Any] = {}
-    rows: list[Row] = []
+    rows = pack_rows(_rows(_records(request, path, kept), head))
+    columns = tuple(head["columns"] if head["columns"] is not None else head["found"])
+    return Table(str(path), head["sha256"], head["format"], head["encoding"], columns, rows, head["sheet"])
+
+
+def _rows(records: Iterable[Any], head: dict[str, Any]) -> Iterator[Row]:
+    """The rows of a table's records; `head` gets what says how it was read."""
     once: dict[str, str] = {}
-    for record in _records(request, path, kept):
+    for record in records:
         if isinstance(record, dict):
             head |= record
         elif head["columns"] is None:
-            rows.append(record[0])
+            yield record[0]
         else:
-            rows.append(dict(zip(head["columns"], (_once(cell, once) for cell in record), strict=True)))
-    columns = tuple(head["columns"] if head["columns"] is not None else head["found"])
-    return Table(str(path), head["sha256"], head["format"], head["encoding"], columns, tuple(rows), head["sheet"])
+            yield dict(zip(head["columns"], (_once(cell, once) for cell in record), strict=True))
 
 
 def _once(cell: Any, once: dict[str, str]) -> Any:
@@ -220,9 +224,8 @@ def _table_records(request: dict[str, Any]) -> Iterator[Any]:
     keys = {"sha256": opened.sha256, "format": opened.format, "encoding": opened.encoding, "sheet": opened.sheet}
     yield {**keys, "columns": opened.columns}
     found: dict[str, None] = {}
-    for row in _limited(opened.rows, request):
-        if opened.columns is None:
-            found.update(dict.fromkeys(row))
+    rows = opened.rows if opened.columns is not None else noting_keys(opened.rows, found)
+    for row in _limited(rows, request):
         yield list(row.values()) if opened.columns is not None else [_packed(row)]
     yield {"found": list(found)}
 

@@ -51,7 +51,7 @@ def distilled_set(store: Store, run_id: str, name: str | None = None) -> str:
     assert candidate.tune is not None and sources.train_set is not None
     labelled = rows_to_label([spec.arms()[each] for each in students], sources.train_set, sources.eval_set)
     rows = tuning_rows(candidate.tune, sources.train_set, sources.eval_set)
-    answers = learned(candidate, rows, labelled, store.results(run_id, arm=side)).answers
+    answers = learned(candidate, rows, labelled, list(store.results(run_id, arm=side))).answers
     where = f"candidate {candidate.name}"
     arm = Arm(candidate, (), renderer(candidate, where, sources.eval_set), None, Given(), 1)
     plan = Plan(spec, sources, (arm,), grading.build(spec.graders, ()), None)

@@ -143,7 +143,7 @@ def _adapter_files(store: Store, report: Report, name: str) -> dict[str, bytes]:
 
 
 def _card(store: Store, report: Report, name: str, *, merged: bool) -> str:
-    train_set = from_json(store.body(report.run.train_set)) if report.run.train_set else None
+    train_set = from_json(store.pieces(report.run.train_set)) if report.run.train_set else None
     return model_card(report, name, train_set, anywhere(_base(report, name)), merged=merged)
 
 

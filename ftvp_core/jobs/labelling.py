@@ -44,7 +44,7 @@ class Labelling:
         gc.collect()  # a local teacher is loaded again to answer; the training needs the memory
         if ended.state == "cancelled":
             raise RunStopped("cancelled")
-        results = self.store.results(self.run_id, arm=side)
+        results = list(self.store.results(self.run_id, arm=side))
         # What was stopped before, such as another candidate's search, needn't have stopped these.
         if ended.state == "failed" or len(results) < self.plan.arms[side].calls:
             raise Untaught(f"{name}: {ended.cause}")

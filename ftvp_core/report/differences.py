@@ -77,7 +77,7 @@ def stored_passages(store: Store, key: str) -> Mapping[str, Passage]:
 
 def stored_rows(store: Store, key: str) -> Mapping[str, Example]:
     """A stored training set's rows by id."""
-    return {one.id: one for one in from_json(store.body(key)).examples}
+    return {one.id: one for one in from_json(store.pieces(key)).examples}
 
 
 def in_prompt(stored: Mapping[str, Passage], example: Example, answered: Answered) -> list[tuple[Passage, bool]]:

@@ -99,12 +99,6 @@ def distillations(
     return tuple(found)
 
 
-def request_tokens(rows: Sequence[Row[Any]]) -> float | None:
-    """Tokens of an answered request, in and out, on average; None where none is known."""
-    known = [row.input_tokens + row.output_tokens for row in rows if None not in (row.input_tokens, row.output_tokens)]
-    return sum(known) / len(known) if known else None
-
-
 def sentences(one: Distillation, comparison: Comparison) -> tuple[str, ...]:
     """What can be said of a distillation, and no more than the intervals allow."""
     by_name = {each.name: each for each in comparison.candidates}

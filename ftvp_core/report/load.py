@@ -3,16 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Row
 
-from ftvp_core.analysis.comparison import ArmResults, LedgerRow, compare
+from ftvp_core.analysis.comparison import ArmResults, compare
 from ftvp_core.analysis.intervals import Ints
-from ftvp_core.analysis.retrieval import MEASURES, scores
 from ftvp_core.analysis.sweeps import SweepPoints, curves
 from ftvp_core.analysis.under_load import Call, load_point
 from ftvp_core.data.checks import check
@@ -20,7 +18,8 @@ from ftvp_core.data.examples import from_json
 from ftvp_core.decision.measured import measured_warnings
 from ftvp_core.decision.rules import decide
 from ftvp_core.pricing.prices import pricer
-from ftvp_core.report.distilled import as_ledger, billed, distillations, labels_of, request_tokens, with_labels
+from ftvp_core.report.arm_results import ENOUGH_FRESH, ArmAnswers, ledger_row
+from ftvp_core.report.distilled import as_ledger, billed, distillations, labels_of, with_labels
 from ftvp_core.report.tuned import clusters_of, tuned
 from ftvp_core.spec import Candidate, Spec, parse
 from ftvp_core.store.store import RunRow, Store
@@ -29,21 +28,12 @@ from ftvp_core.types import (
     Comparison,
     Decision,
     Distillation,
-    Example,
     ExampleSet,
     Finding,
-    JsonMode,
     LoadCurve,
     LoadPoint,
-    Tokens,
     Warned,
 )
-
-#: What stands for an answer that hasn't been asked for yet.
-NOT_RUN = "not run"
-#: From so many answers of its own on, a run's latencies are theirs alone; below, those from the cache stand beside them.
-#: Of 59 the slowest is above the 95th percentile with 95 % confidence (Wilks 1941, Ann. Math. Stat. 12:91).
-ENOUGH_FRESH = 59
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ FindingsOf = Callable[[ReadSet, str, str | None], Sequence[Finding]]
 
 def reader(store: Store) -> ReadSet:
     """Reads each of a store's sets once."""
-    return cache(lambda key: from_json(store.body(key)))
+    return cache(lambda key: from_json(store.pieces(key)))
 
 
 def stored_findings(read_set: ReadSet, eval_set: str, train_set: str | None) -> Sequence[Finding]:
@@ -144,9 +134,10 @@ def _arms(
     if forgetting_set is not None:
         asked += [(side.candidate, forgetting_set) for side in spec.side_arms()]
     repeats = spec.run.repeats
-    by_arm: dict[int, list[Row[Any]]] = defaultdict(list)
+    answers = [ArmAnswers(candidate, examples.examples, repeats) for candidate, examples in asked]
     for row in store.results(run.id, texts=False):
-        by_arm[row.arm].append(row)
+        if row.arm < len(answers):
+            answers[row.arm].add(row)
     tagged = any(example.tags for example in eval_set.examples)
     sums: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in store.ledger_sums(run.id, by_example=tagged):
@@ -155,27 +146,23 @@ def _arms(
     probes, tunings = store.probes(run.id), store.tunings(run.id)
     counts = {at: tuning.labels for at, tuning in tunings.items()}
     out = []
-    for at, (candidate, examples) in enumerate(asked):
-        arm = _arm_results(by_arm[at], len(examples.examples), repeats, probes.get(at))
-        arm["retrieval"] = _retrieval(by_arm[at] if candidate.retrieval else (), examples.examples, repeats)
-        rows = [_ledger_row(row, tagged) for row in sums[at]]
+    for at, (candidate, _) in enumerate(asked):
+        rows = [ledger_row(row, tagged) for row in sums[at]]
         if at in labels:
             rows.append(as_ledger(labels[at]))
-        if candidate.recorded:
-            rows = [_recorded_row(row) for row in by_arm[at]]
         out.append(
             ArmResults(
                 candidate.name,
                 candidate.method,
                 candidate.model,
-                ledger=rows,
+                ledger=answers[at].recorded if candidate.recorded else rows,
                 priced=_is_priced(candidate, spec),
                 batch=spec.is_batched(candidate),
                 training_cost_usd=with_labels(tunings[at].cost_usd, counts[at]) if at in tunings else None,
-                **arm,
+                **answers[at].arrays(probes.get(at)),
             )
         )
-    tokens = {at: request_tokens(by_arm[at]) for at in range(len(spec.candidates))}
+    tokens = {at: answers[at].request_tokens for at in range(len(spec.candidates))}
     return out, distillations(spec, out, clusters, labels, counts, tokens)
 
 
@@ -198,61 +185,3 @@ def _is_priced(candidate: Candidate, spec: Spec) -> bool:
     if candidate.model is None or candidate.provider == "local":
         return spec.prices.machine_hour is not None or spec.prices.gpu_hour is not None
     return pricer(candidate, spec) is not None
-
-
-def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence[float] | None) -> dict[str, Any]:
-    """Arrays with a place for every planned (example, repeat). A probe's latencies take the first places."""
-    size = n * repeats
-    grade, latency_s, ttft_s, valid = (np.full(size, np.nan) for _ in range(4))
-    answered, from_cache = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
-    request_usd: list[Decimal | None] = [None] * size
-    errors = [NOT_RUN] * size
-    json_modes: list[JsonMode | None] = [None] * size
-    for row in rows:
-        at = row.example * repeats + row.repeat
-        answered[at], from_cache[at] = row.answered, row.from_cache
-        request_usd[at] = row.request_usd
-        errors[at] = row.error or ""
-        json_modes[at] = row.json_mode
-        numbers = ((grade, row.grade), (latency_s, row.latency_s), (ttft_s, row.ttft_s), (valid, row.valid))
-        for array, value in numbers:
-            if value is not None:
-                array[at] = value
-    if (~np.isnan(latency_s) & ~from_cache).sum() >= ENOUGH_FRESH:
-        latency_s[from_cache] = ttft_s[from_cache] = np.nan
-    if probe is not None:
-        latency_s[: len(probe)] = probe[:size]
-    return {
-        "example": np.arange(size) // repeats,
-        "answered": answered,
-        "grade": grade,
-        "latency_s": latency_s,
-        "ttft_s": ttft_s,
-        "request_usd": request_usd,
-        "errors": errors,
-        "valid": valid,
-        "json_modes": json_modes,
-    }
-
-
-def _retrieval(rows: Sequence[Row[Any]], examples: Sequence[Example], repeats: int) -> Any:
-    """Scores of what each prompt was given, where its example says what it should have been."""
-    scored = np.full((len(examples) * repeats, MEASURES), np.nan)
-    for row in rows:
-        gold = examples[row.example].gold
-        if row.answered and gold:  # nothing found is found wrong, not left out
-            scored[row.example * repeats + row.repeat] = scores(row.passages or (), gold)
-    return scored
-
-
-def _ledger_row(row: Row[Any], by_example: bool) -> LedgerRow:
-    return LedgerRow(
-        row.example if by_example else -1, row.attempts, row.other_attempts, row.cost_unknown, row.cost_usd,
-        Tokens(row.input, row.cached_input, row.output),
-    )  # fmt: skip
-
-
-def _recorded_row(row: Row[Any]) -> LedgerRow:
-    """What a recorded answer says of itself; nothing was sent for it now."""
-    tokens = Tokens(row.input_tokens, row.cached_tokens, row.output_tokens)
-    return LedgerRow(row.example, 0, 0, 0, row.request_usd, tokens)

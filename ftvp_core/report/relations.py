@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ftvp_core.report.load import NOT_RUN
+from ftvp_core.report.arm_results import NOT_RUN
 from ftvp_core.types import CandidateFigures, Comparison, Decision, Interval, Verdict, Warned
 
 #: Warnings that are good to know and turn no verdict.

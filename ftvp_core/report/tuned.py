@@ -1,6 +1,7 @@
 """What a run's tunings came to: their pairs with their bases, what they forgot, and which adapter answered."""
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,16 @@ def tuned(
 
 def clusters_of(examples: Sequence[Example]) -> Any:
     """A number for each example's group; an example without one is its own."""
-    number: dict[tuple[str, str | int], int] = {}
-    keys = [("group", one.group) if one.group is not None else ("row", at) for at, one in enumerate(examples)]
-    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
+    numbers, of_group = count(), dict[str, int]()
+
+    def number(group: str | None) -> int:
+        if group is None:
+            return next(numbers)
+        if group not in of_group:
+            of_group[group] = next(numbers)
+        return of_group[group]
+
+    return np.fromiter((number(one.group) for one in examples), dtype=np.intp, count=len(examples))
 
 
 def _forgotten(

@@ -80,16 +80,18 @@ def example_rows(report: Report, store: Store) -> Iterator[tuple[str, ...]]:
     """
     has_schema = any(one.output_schema is not None for one in report.spec.candidates)
     yield (*EXAMPLE_COLUMNS, *(("valid_output",) if has_schema else ()))
-    results = {(row.arm, row.example, row.repeat): row for row in store.results(report.run.id)}
     for arm, candidate in enumerate(report.spec.candidates):
+        results = store.results(report.run.id, arm=arm)  # in the order that is asked for here
+        coming = next(results, None)
         for position, example in enumerate(report.eval_set.examples):
             for repeat in range(report.spec.run.repeats):
                 head = (example.id, candidate.name, example.input, " | ".join(example.references))
-                row = results.get((arm, position, repeat))
-                if row is None:
+                row = coming
+                if row is None or (row.example, row.repeat) != (position, repeat):
                     cause = f"not run: {report.run.cause or report.run.state}"
                     yield (*head, *[""] * 6, cause, *([""] if has_schema else []))
                     continue
+                coming = next(results, None)
                 numbers = (row.grade, row.latency_s, row.input_tokens, row.output_tokens, row.request_usd)
                 valid = ("" if row.valid is None else str(row.valid).lower(),) if has_schema else ()
                 yield (*head, row.output or "", *map(_cell, numbers), row.error or row.ungraded or "", *valid)

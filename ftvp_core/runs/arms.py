@@ -46,7 +46,7 @@ class Arm:
     """
 
     candidate: Candidate
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     render: Render
     price: Pricer | None
     planned: Given  # what its lookup will give, roughly: for the estimate

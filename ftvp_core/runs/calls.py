@@ -179,8 +179,9 @@ class Calls:
         if outcomes:
             self.settled(outcomes)
             self.let_go(len(outcomes))
-        if results := sum(isinstance(entry, dict) for entry in entries):
-            self.counted(results)
+        if finished := [entry for entry in entries if isinstance(entry, dict)]:
+            self._forget(finished)
+            self.counted(len(finished))
         return all(holds)
 
     def billed(self, unit: Unit, most: Decimal, cost: Decimal | None) -> None:
@@ -195,6 +196,12 @@ class Calls:
         """These are committed: a next attempt has the number after theirs."""
         for outcome in outcomes:
             self._tried[outcome.intent.purpose, *outcome.intent.unit] = outcome.intent.attempt
+
+    def _forget(self, finished: Sequence[ResultRow]) -> None:
+        """These aren't asked again: the numbers of their attempts needn't be held."""
+        for row in finished:
+            for purpose in ("generation", "load"):
+                self._tried.pop((purpose, row["arm"], row["example"], row["repeat"]), None)
 
     @property
     def under_way(self) -> int:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from ftvp_core import grading
 from ftvp_core.data import knowledge
 from ftvp_core.data.examples import from_json, json_pieces
-from ftvp_core.data.rows import Table
+from ftvp_core.data.rows import Table, pack_rows
 from ftvp_core.errors import UserError
 from ftvp_core.runs.arms import Plan, Sources
 from ftvp_core.runs.plan import make_plan
@@ -23,7 +24,7 @@ def new_run(store: Store, plan: Plan, folder: Path, versions: Mapping[str, str],
     `versions`: the machine and the libraries, by name; the graders' are put beside them.
     """
     recorded = {
-        name: store.keep("recorded", name, len(table.rows), json.dumps(asdict(table)))
+        name: store.keep("recorded", name, len(table.rows), json.dumps(_keys(table)))
         for name, table in plan.sources.recorded.items()
     }
     train_set = plan.sources.train_set
@@ -71,11 +72,11 @@ def sets_of(run: RunRow, sources: Sources) -> Callable[[str], ExampleSet]:
 def stored_sources(store: Store, run: RunRow) -> Sources:
     """The data that a run began with."""
     return Sources(
-        from_json(store.body(run.eval_set)),
-        from_json(store.body(run.train_set)) if run.train_set else None,
+        from_json(store.pieces(run.eval_set)),
+        from_json(store.pieces(run.train_set)) if run.train_set else None,
         knowledge.from_json(store.body(run.knowledge)) if run.knowledge else None,
         {name: _table(store.body(key)) for name, key in run.recorded.items()},
-        from_json(store.body(run.forgetting_set)) if run.forgetting_set else None,
+        from_json(store.pieces(run.forgetting_set)) if run.forgetting_set else None,
     )
 
 
@@ -92,7 +93,7 @@ def check_unchanged(run: RunRow, spec: Spec, sources: Sources, store: Store) -> 
         ("train_set", sources.train_set, run.train_set),
         ("forgetting_set", sources.forgetting_set, run.forgetting_set),
     ):
-        if now is not None and key is not None and from_json(store.body(key)).sha256 != now.sha256:
+        if now is not None and key is not None and from_json(store.pieces(key)).sha256 != now.sha256:
             raise UserError(f"run {run.id}", f"the data of {kind} has changed since it started", new)
     if sources.knowledge and run.knowledge and _keep_knowledge(store, sources.knowledge) != run.knowledge:
         raise UserError(f"run {run.id}", "the knowledge has changed since it started", new)
@@ -109,6 +110,11 @@ def _keep_knowledge(store: Store, known: Knowledge) -> str:
     return store.keep("knowledge", known.name, len(known.passages), knowledge.to_json(known))
 
 
+def _keys(table: Table) -> dict[str, Any]:
+    keys = {field.name: getattr(table, field.name) for field in fields(table)}
+    return keys | {"rows": list(table.rows)}
+
+
 def _table(body: str) -> Table:
     keys = json.loads(body)
-    return Table(**{**keys, "columns": tuple(keys["columns"]), "rows": tuple(keys["rows"])})
+    return Table(**{**keys, "columns": tuple(keys["columns"]), "rows": pack_rows(keys["rows"])})

@@ -3,12 +3,16 @@
 import gzip
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from sqlalchemy import select
 
 from ftvp_core.store.base import Base
 from ftvp_core.store.schema import datasets
+
+#: Characters that are unpacked at a time.
+PIECE = 1 << 16
 
 
 class DataSets(Base):
@@ -29,9 +33,14 @@ class DataSets(Base):
         return key
 
     def body(self, key: str) -> str:
+        return "".join(self.pieces(key))
+
+    def pieces(self, key: str) -> Iterator[str]:
+        """A data set's text in pieces, so that a large one needn't be held as a whole."""
         with self.engine.connect() as connection:
             packed = connection.execute(select(datasets.c.body).where(datasets.c.key == key)).scalar_one()
-        return gzip.decompress(packed).decode()
+        with gzip.open(io.BytesIO(packed), "rt", encoding="utf-8", newline="") as text:
+            yield from iter(partial(text.read, PIECE), "")
 
     def set_size(self, key: str) -> int:
         with self.engine.connect() as connection:

@@ -1,6 +1,6 @@
 """What a run has: its attempts and results, its tunings and probes, and their sums."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,8 @@ _TOLD = (
 )
 #: Keys a query may name: SQLite's own limit is far higher, and speed is flat from here.
 KEYS_PER_QUERY = 500
+#: Results that are held at a time by who goes through them.
+ROWS_AT_A_TIME = 1_000
 
 
 class Figures(Base):
@@ -193,7 +195,7 @@ class Figures(Base):
         with self.engine.connect() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(causes)]
 
-    def results(self, run_id: str, *, texts: bool = True, arm: int | None = None) -> list[Row[Any]]:
+    def results(self, run_id: str, *, texts: bool = True, arm: int | None = None) -> Iterator[Row[Any]]:
         """Every result, or one arm's, by arm, example and repeat. Without `texts` only what figures are made of."""
         columns = [column for column in results.c if texts or not any(column is one for one in _TOLD)]
         answered = results.c.output.is_not(None).label("answered")
@@ -203,7 +205,8 @@ class Figures(Base):
             .order_by(results.c.arm, results.c.example, results.c.repeat)
         )
         with self.engine.connect() as connection:
-            return list(connection.execute(ordered))
+            found: Iterable[Row[Any]] = connection.execute(ordered, execution_options={"yield_per": ROWS_AT_A_TIME})
+            yield from found
 
     def ledger_sums(self, run_id: str, *, by_example: bool) -> list[Row[Any]]:
         """Sent attempts, unknown costs, known cost and billed tokens by arm (and example): the report's cost."""

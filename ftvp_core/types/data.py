@@ -1,6 +1,6 @@
 """Rows, sets of them, passages, and what a check finds. Text is text: no cell is ever read as a number or as missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -72,7 +72,7 @@ class ExampleSet:
     format: str
     encoding: str
     mapping: Mapped
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
 
 
 @dataclass(frozen=True, slots=True)

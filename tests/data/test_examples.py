@@ -97,7 +97,7 @@ def test_half_a_character_is_refused_by_row_and_column(tmp_path: Path) -> None:
 def test_a_set_survives_the_store(tmp_path: Path) -> None:
     content = json.dumps({"question": "카드 🙂\x00", "answer": ["a", "b"], "tags": ["t"], "n": 7})
     examples = load(tmp_path, content, "e.jsonl")
-    assert from_json("".join(json_pieces(examples))) == examples
+    assert from_json(json_pieces(examples)) == examples
 
 
 def test_fewer_rows_are_part_of_more_and_labels_come_in_turn() -> None:

@@ -43,6 +43,11 @@ class Checked:
         return {part: [folded(asked(one)) for one in examples.examples] for part, examples in self.parts()}
 
     @cached_property
+    def several(self) -> Mapping[Part, Sequence[Sequence[int]]]:
+        """The rows of each question that several ask."""
+        return {part: _several(questions) for part, questions in self.questions.items()}
+
+    @cached_property
     def answers(self) -> Mapping[Part, Mapping[int, str]]:
         """By row, its first reference that isn't empty."""
         return {part: _answers(examples) for part, examples in self.parts()}
@@ -63,7 +68,7 @@ class Checked:
     @cached_property
     def repeated(self) -> Mapping[Part, Pairs]:
         """Rows (later, earliest) with the same question and the same references."""
-        return {part: _repeated(self.questions[part], examples) for part, examples in self.parts()}
+        return {part: _repeated(self.several[part], examples) for part, examples in self.parts()}
 
     @cached_property
     def near(self) -> Mapping[Part, Pairs]:
@@ -168,11 +173,20 @@ def _answers(examples: ExampleSet) -> Mapping[int, str]:
     return {row: text for row, text in rows if text is not None}
 
 
-def _repeated(questions: Sequence[str], examples: ExampleSet) -> Pairs:
-    first: dict[tuple[str, ...], int] = {}
-    both = zip(questions, rows_of(examples), strict=True)
-    pairs = [(row, first.setdefault((question, *one.references), row)) for question, (row, one) in both]
-    return [pair for pair in pairs if pair[0] != pair[1]]
+def _several(questions: Sequence[str]) -> Sequence[Sequence[int]]:
+    rows: dict[str, list[int]] = {question: [] for question, n in Counter(questions).items() if n > 1}
+    for row, question in enumerate(questions, start=1):
+        if question in rows:
+            rows[question].append(row)
+    return tuple(rows.values())
+
+
+def _repeated(several: Sequence[Sequence[int]], examples: ExampleSet) -> Pairs:
+    pairs = []
+    for rows in several:
+        first: dict[tuple[str, ...], int] = {}
+        pairs += [(row, first.setdefault(examples.examples[row - 1].references, row)) for row in rows]
+    return sorted(pair for pair in pairs if pair[0] != pair[1])
 
 
 def _share_one(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:

@@ -1,19 +1,20 @@
 """Rows that stand twice: leaks from the training set, duplicates, and the same question with other answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ftvp_core.data.checks.common import Checked, asked, finding, folded, rows_of, whose
+from ftvp_core.data.packed import pack_examples
 from ftvp_core.types import Example, ExampleSet, Finding
 
 #: Tags, and so slices of the report.
 LEAKED, NOT_LEAKED = "leaked", "not leaked"
 
 
-def without_leaks(train_set: ExampleSet, eval_set: ExampleSet) -> tuple[Example, ...]:
+def without_leaks(train_set: ExampleSet, eval_set: ExampleSet) -> Sequence[Example]:
     """The training rows whose input isn't an eval row's: what may be shown to a model or train it."""
     evaluated = {folded(asked(example)) for example in eval_set.examples}
-    return tuple(example for example in train_set.examples if folded(asked(example)) not in evaluated)
+    return pack_examples(example for example in train_set.examples if folded(asked(example)) not in evaluated)
 
 
 def tagged(eval_set: ExampleSet, train_set: ExampleSet) -> ExampleSet:
@@ -26,7 +27,7 @@ def tagged(eval_set: ExampleSet, train_set: ExampleSet) -> ExampleSet:
     if not rows:
         return eval_set
     examples = (replace(one, tags=(*one.tags, LEAKED if row in rows else NOT_LEAKED)) for row, one in rows_of(eval_set))
-    return replace(eval_set, examples=tuple(examples))
+    return replace(eval_set, examples=pack_examples(examples))
 
 
 def leaking_rows(eval_set: ExampleSet, train_set: ExampleSet) -> frozenset[int]:
@@ -77,11 +78,10 @@ def duplicate_near(checked: Checked) -> Iterator[Finding]:
 def contradiction(checked: Checked) -> Iterator[Finding]:
     harm = {"eval": "No candidate can be right on all of them", "train": "Training on both teaches neither"}
     for part, examples in checked.parts():
-        both = zip(checked.questions[part], rows_of(examples), strict=True)
-        answered = [(row, question, one.references) for question, (row, one) in both if one.references]
-        first: dict[str, tuple[str, ...]] = {}
-        several = {question for _, question, answers in answered if first.setdefault(question, answers) != answers}
-        rows = (row for row, question, _ in answered if question in several)
+        rows: list[int] = []
+        for same in checked.several[part]:
+            answers = {row: one for row in same if (one := examples.examples[row - 1].references)}
+            rows += answers if len(set(answers.values())) > 1 else ()
         yield from finding(
             "contradiction", "warning", rows,
             f"{whose(part)} that ask the same and expect different answers: {{n}}. {harm[part]}. Decide which answer holds.",

@@ -33,18 +33,22 @@ def personal_data(checked: Checked) -> Iterator[Finding]:
 
 
 def _of(part: Part, examples: ExampleSet) -> Iterator[Finding]:
-    texts = {row: _text(example) for row, example in rows_of(examples)}
     found: dict[str, list[int]] = defaultdict(list)
-    keys = _keys_in(texts.values())
-    for row, text in texts.items():
+    worded: dict[int, str] = {}  # the texts that may hold a key
+    numbered: dict[int, str] = {}  # and those with digits enough for a card or a telephone
+    for row, example in rows_of(examples):
+        text = _text(example)
         if "@" in text and any(not _EXAMPLE_HOST.search(one) for one in _EMAIL.findall(text)):
             found["e-mail addresses"].append(row)
-        if keys and _LONG_WORD.search(text) and any(pattern.search(text) for pattern in keys):
-            found["keys or passwords"].append(row)
-    numbered = [row for row, text in texts.items() if _SEVEN_DIGITS.search(text)]
-    found["payment cards"] = [row for row in numbered if has_card(texts[row])]
-    looked = _sample(sorted({*numbered}.difference(found["payment cards"])))
-    found["telephone numbers"] = [row for row in looked if has_phone(texts[row])]
+        if _LONG_WORD.search(text):
+            worded[row] = text
+        if _SEVEN_DIGITS.search(text):
+            numbered[row] = text
+    keys = _keys_in(worded.values())
+    found["keys or passwords"] = [row for row, text in worded.items() if any(key.search(text) for key in keys)]
+    found["payment cards"] = [row for row, text in numbered.items() if has_card(text)]
+    looked = _sample(sorted(numbered.keys() - found["payment cards"]))
+    found["telephone numbers"] = [row for row in looked if has_phone(numbered[row])]
     said = ", ".join(f"{kind} {len(rows):,}" for kind, rows in found.items() if rows)
     some = (
         f"; telephone numbers in a sample of {MOST_NUMBERS:,} of {len(numbered):,} rows with digits"
@@ -89,7 +93,7 @@ def has_phone(text: str) -> bool:
 
 def _keys_in(texts: Iterable[str]) -> list[re.Pattern[str]]:
     """The patterns that match anywhere: mostly none. No key goes over a line's end, and labels are many rows' line."""
-    lines = {line for text in texts if _LONG_WORD.search(text) for line in text.split("\n")}
+    lines = {line for text in texts for line in text.split("\n")}
     if not lines:
         return []
     all_lines = "\n".join(lines)
