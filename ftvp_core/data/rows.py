@@ -54,6 +54,9 @@ class Bare(str):
     __slots__ = ()
 
 
+#: The one key of an object that stands for a `Bare`.
+BARE = "\0bare"
+
 _DECODER = json.JSONDecoder(parse_int=Bare, parse_float=Bare, parse_constant=Bare)
 
 
@@ -86,7 +89,10 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
     """Read CSV (any separator), JSON, JSONL, YAML, XLSX, XLS or Parquet. Raises UserError: file, row, what to do."""
     opened = open_table(path, encoding)
     found: dict[str, None] = {}
-    rows = pack_rows(opened.rows if opened.columns is not None else noting_keys(opened.rows, found))
+    try:
+        rows = pack_rows(opened.rows if opened.columns is not None else noting_keys(opened.rows, found))
+    except RecursionError:
+        raise UserError(str(path), "a row holds too many brackets inside each other", "mend or remove it") from None
     columns = opened.columns if opened.columns is not None else tuple(found)
     return Table(str(path), opened.sha256, opened.format, opened.encoding, columns, rows, opened.sheet)
 
@@ -117,8 +123,29 @@ def open_table(path: Path, encoding: str | None = None) -> Opened:
     return Opened(sha256, SEPARATORS.get(separator, "csv"), encoding, columns, rows)
 
 
+def to_json(value: Any) -> str:
+    """Cells as JSON. It has no sign for a scalar that was written without quotes: it goes as an object of one key."""
+    return json.dumps(_marked(value), ensure_ascii=False)
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, Bare):
+        return {BARE: str(value)}
+    if isinstance(value, dict):
+        return {key: _marked(one) for key, one in value.items()}
+    return [_marked(one) for one in value] if isinstance(value, list) else value
+
+
+def _unmarked(value: dict[str, Any]) -> Any:
+    return Bare(value[BARE]) if value.keys() == {BARE} else value
+
+
+#: Reads what `to_json` wrote.
+read_json = json.JSONDecoder(object_hook=_unmarked).decode
+
+
 def pack_rows(rows: Iterable[Row]) -> Sequence[Row]:
-    return pack(rows, dict, dict)
+    return pack(rows, to_json, read_json)
 
 
 def noting_keys(rows: Iterable[Row], found: dict[str, None]) -> Iterator[Row]:

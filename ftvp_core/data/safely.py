@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftvp_core.data.rows import Bare, Row, Table, as_text, noting_keys, open_table, pack_rows
+from ftvp_core.data.rows import Row, Table, as_text, noting_keys, open_table, pack_rows, read_json, to_json
 from ftvp_core.errors import UserError
 from ftvp_core.types import Knowledge, Passage
 
@@ -50,9 +50,6 @@ SET = {
 #: What Python code in the child may not do: a parser has no need to.
 FORBIDDEN = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "ctypes.")
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-
-#: The one key of an object that stands for a `Bare`.
-BARE = "\0bare"
 
 log = logging.getLogger(__name__)
 
@@ -123,24 +120,11 @@ def _records(request: dict[str, Any], path: Path, kept: Path | None) -> Iterator
 def _loaded(result: Path) -> Iterator[Any]:
     with result.open(encoding="utf-8", errors="surrogatepass") as lines:
         for line in lines:
-            record = json.loads(line, object_hook=_unpacked)
+            record = read_json(line.rstrip("\n"))
             if isinstance(record, dict) and "error" in record:
                 where, _, what = record["error"].partition(": ")
                 raise UserError(where, what)
             yield record
-
-
-def _unpacked(value: dict[str, Any]) -> Any:
-    return Bare(value[BARE]) if value.keys() == {BARE} else value
-
-
-def _packed(value: Any) -> Any:
-    """JSON has no sign for a scalar that was written without quotes: it goes as an object of one key."""
-    if isinstance(value, Bare):
-        return {BARE: str(value)}
-    if isinstance(value, dict):
-        return {key: _packed(one) for key, one in value.items()}
-    return [_packed(one) for one in value] if isinstance(value, list) else value
 
 
 def _run_child(request: dict[str, Any], result: Path, path: Path) -> None:
@@ -189,7 +173,7 @@ def main() -> None:
     try:
         with result.open("w", encoding="utf-8", errors="surrogatepass") as out:
             for record in records(request):
-                out.write(json.dumps(record, ensure_ascii=False) + "\n")
+                out.write(to_json(record) + "\n")
     except UserError as error:
         result.write_text(json.dumps({"error": str(error).replace(request["path"], request["shown"])}))
 
@@ -226,7 +210,7 @@ def _table_records(request: dict[str, Any]) -> Iterator[Any]:
     found: dict[str, None] = {}
     rows = opened.rows if opened.columns is not None else noting_keys(opened.rows, found)
     for row in _limited(rows, request):
-        yield list(row.values()) if opened.columns is not None else [_packed(row)]
+        yield list(row.values()) if opened.columns is not None else [row]
     yield {"found": list(found)}
 
 

@@ -8,6 +8,7 @@ from ftvp_core.data import packed
 from ftvp_core.data.examples import from_json, json_pieces, sampled, to_examples
 from ftvp_core.data.packed import BLOCK, NEWEST, Packed, pack_examples
 from ftvp_core.data.rows import read_table
+from ftvp_core.errors import UserError
 from ftvp_core.spec import TrainSetSpec
 from ftvp_core.types import Assertion, Example, Message
 
@@ -89,6 +90,15 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
     assert isinstance(large.examples, Packed) and isinstance(small.examples, tuple)
     assert tuple(large.examples) == small.examples
     assert tuple(sampled(large, N - 1, 3).examples) == sampled(small, N - 1, 3).examples
+
+
+def test_what_is_wrong_in_a_large_file_is_said_as_in_a_small_one(tmp_path: Path) -> None:
+    rows = [f'{{"text": "a {at}", "label": "b"}}' for at in range(N)]
+    deep = 600 * '{"a": ' + "1" + 600 * "}"
+    for fault, said in ((r'"half \ud83d"', f"row {N + 1}, column text"), (deep, "too many brackets")):
+        (file := tmp_path / "eval.jsonl").write_text("\n".join([*rows, f'{{"text": {fault}, "label": "b"}}']))
+        with pytest.raises(UserError, match=said):
+            to_examples(read_table(file), TrainSetSpec(path=str(file)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 4_096, 10**9])
