@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ftvp_core.commands import check, run, stored, train, worker
+from ftvp_core.commands import check, doctor, run, stored, train, verify, worker
 from ftvp_core.commands.console import close_output, complain
 from ftvp_core.errors import FtvpError, UserError
 
@@ -43,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m ftvp_core", description="Prompt, retrieve or fine-tune: decided with evidence.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in (run, stored, check, train, worker):
+    for one in (run, stored, check, train, worker, verify, doctor):
         one.add(commands)
     return parser
 

@@ -34,6 +34,40 @@ def test_runs_are_listed_newest_first_and_none_is_no_line(folder: Path) -> None:
     assert [(state, name) for _, state, name in lines] == [("done", "second one"), ("done", "first")]
 
 
+def test_a_report_is_verified_against_its_run(folder: Path) -> None:
+    report = folder / "report.json"
+    assert call("run", folder / "c.yaml", "--json", report).returncode == 0
+    assert call("verify", report).returncode == 0
+    keys = json.loads(report.read_text())
+    keys["candidates"][0]["accuracy"] = 0.9
+    keys["decision"]["warnings"] = []
+    report.write_text(json.dumps(keys))
+    changed = call("verify", report)
+    assert changed.returncode == 1
+    assert "candidates[0].accuracy: the report has 0.9, the run 0.5" in changed.stdout
+    assert "decision.warnings" in changed.stdout and changed.stderr.count("\n") == 1
+    keys["run_id"] = "another"
+    report.write_text(json.dumps(keys))
+    assert "another" in call("verify", report).stderr
+    report.write_text("[]")
+    assert "is no report" in call("verify", report).stderr
+    assert "can't be read" in call("verify", folder / "none.json").stderr
+
+
+def test_the_doctor_says_what_is_there_and_what_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTVP_ACCESS_KEY", "a secret word")
+    well = call("doctor")
+    assert well.returncode == 0 and well.stdout.endswith("nothing is wrong\n")
+    for what in ("Python 3.", "packages: all", "store: sqlite", "index: ", "demo model: shipped", " cores", "access: "):
+        assert what in well.stdout
+    assert "a secret word" not in well.stdout + well.stderr
+    monkeypatch.setenv("FTVP_DATABASE_URL", "postgresql+psycopg://somebody:secret@127.0.0.1:1/ftvp")
+    monkeypatch.setenv("FTVP_CHROMA_URL", "http://127.0.0.1:1")
+    ill = call("doctor")
+    assert ill.returncode == 1 and "2 of " in ill.stdout and ill.stdout.count("\nwrong ") == 2
+    assert "demo model: shipped" in ill.stdout and "Traceback" not in ill.stderr and "secret" not in ill.stdout
+
+
 def test_export_writes_what_the_run_wrote(folder: Path) -> None:
     assert call("run", folder / "c.yaml", "--csv", folder / "r.csv").returncode == 0
     run_id = call("runs").stdout.split(" ")[0]
