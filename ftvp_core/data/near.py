@@ -106,7 +106,9 @@ class Forms:
             of_one = _keys(one)
             keys.extend(of_one)
             places.extend([at] * len(of_one))
-        both = np.array(keys, np.uint64) << np.uint64(32) | np.array(places, np.uint64)
+        both = np.array(keys, np.uint64)
+        both <<= np.uint64(32)
+        both |= np.frombuffer(places, np.uint32) if places else 0
         both.sort()
         return (both >> np.uint64(32)).astype(np.uint32), both.astype(np.uint32)  # the upper and the lower half
 
