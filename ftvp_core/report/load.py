@@ -204,13 +204,13 @@ def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence
     """Arrays with a place for every planned (example, repeat). A probe's latencies take the first places."""
     size = n * repeats
     grade, latency_s, ttft_s, valid = (np.full(size, np.nan) for _ in range(4))
-    answered, from_cache = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    answered, from_cache, cut = (np.zeros(size, dtype=bool) for _ in range(3))
     request_usd: list[Decimal | None] = [None] * size
     errors = [NOT_RUN] * size
     json_modes: list[JsonMode | None] = [None] * size
     for row in rows:
         at = row.example * repeats + row.repeat
-        answered[at], from_cache[at] = row.answered, row.from_cache
+        answered[at], from_cache[at], cut[at] = row.answered, row.from_cache, row.cut
         request_usd[at] = row.request_usd
         errors[at] = row.error or ""
         json_modes[at] = row.json_mode
@@ -232,6 +232,7 @@ def _arm_results(rows: Sequence[Row[Any]], n: int, repeats: int, probe: Sequence
         "errors": errors,
         "valid": valid,
         "json_modes": json_modes,
+        "cut": cut,
     }
 
 
