@@ -41,7 +41,15 @@ def _of_xls(data: bytes, sheet: str) -> Mapping[tuple[int, int], str]:
                 for column, kind in enumerate(cells.row_types(row))
                 if kind == xlrd.XL_CELL_ERROR
             }
-    except (xlrd.XLRDError, xlrd.compdoc.CompDocError, struct.error, LookupError, ValueError, TypeError, AssertionError):
+    except (
+        xlrd.XLRDError,
+        xlrd.compdoc.CompDocError,
+        struct.error,
+        LookupError,
+        ValueError,
+        TypeError,
+        AssertionError,
+    ):
         return {}
 
 
