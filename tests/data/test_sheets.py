@@ -70,7 +70,8 @@ def test_an_error_cell_is_read_as_what_it_shows(tmp_path: Path) -> None:
 def test_an_error_cell_of_an_xls_is_read_as_what_it_shows(tmp_path: Path) -> None:
     book = xlwt.Workbook()
     sheet = book.add_sheet("Q & A, 질문")
-    for at, row in enumerate([["q", "a"], ["one", 0x17], ["two", "yes"], ["three", 0x2A], ["four", 0x07]], start=3):
+    rows: list[list[str | int]] = [["q", "a"], ["one", 0x17], ["two", "yes"], ["three", 0x2A], ["four", 0x07]]
+    for at, row in enumerate(rows, start=3):
         for column, value in enumerate(row, start=1):
             if isinstance(value, int):  # [MS-XLS] 2.5.10, BErr
                 sheet.row(at).set_cell_error(column, value)
