@@ -40,6 +40,7 @@ class BatchFaults:
     drop_creates: int = 0  # so many are created, and the connection is dropped before the answer
     refuse_creates: int = 0  # so many are answered 429, and nothing is created
     hold_create_s: float = 0.0  # created, and answered later
+    refuse_schema: bool = False
     no_listing: bool = False
     unauthorized: bool = False
     failing_looks: int = 0  # so many are answered 503
@@ -187,6 +188,10 @@ class Batches:
                 errors.append({**name, "response": None, "error": {"code": f"batch_{how}", "message": f"was {how}"}})
             elif self.faults.refused and at % self.faults.refused == 0:
                 said = {"status_code": 400, "body": {"error": {"message": "this row is too long"}}}
+                errors.append({**name, "response": said, "error": None})
+            elif self.faults.refuse_schema and "response_format" in line["body"]:
+                words = "response_format of type json_schema is not supported"
+                said = {"status_code": 400, "body": {"error": {"message": words}}}
                 errors.append({**name, "response": said, "error": None})
             else:
                 said = {"status_code": 200, "body": self._answer(line["body"])}

@@ -161,6 +161,8 @@ class Served:
         answer, asked = answer_of(model, example), body.get("response_format")
         if asked is not None:
             self.formats.append(asked)
+        if asked is not None or "JSON Schema" in body["messages"][0]["content"]:
+            self.prompted += asked is None
             answer = self._structured(model, example, answer, asked, is_repair=False)
         message = {"role": "assistant", "content": answer}
         usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}

@@ -67,13 +67,14 @@ class ArmResults:
     retrieval: Floats  # entries × MEASURES; nan: nothing was retrieved, or the example names no gold passage
     valid: Floats  # 1 or 0; nan: no output schema, or no answer
     json_modes: Sequence[JsonMode | None]
+    cut: NDArray[np.bool_]  # the answer ended at its `max_tokens`
     training_cost_usd: Decimal | None = None
     batch: bool = False
     priced: bool = True  # what it bills is known to be 0 where nothing was sent
 
 
 #: What of it has an entry for each planned (example, repeat).
-_ARRAYS = ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval", "valid")
+_ARRAYS = ("example", "answered", "grade", "latency_s", "ttft_s", "retrieval", "valid", "cut")
 _LISTS = ("request_usd", "errors", "json_modes")
 
 
@@ -138,6 +139,8 @@ def candidate_figures(arm: ArmResults, clusters: Ints) -> CandidateFigures:
         batch=arm.batch,
         spread=spread(arm.grade, arm.example),
         valid_output=_valid_output(arm, clusters),
+        n_cut=int(arm.cut.sum()),
+        n_cut_wrong=int((arm.grade[scored & arm.cut] < 1).sum()),
         failures=dict(Counter(error for error in arm.errors if error).most_common()),
     )
 

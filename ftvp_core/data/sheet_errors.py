@@ -1,7 +1,8 @@
-"""Cells of an XLSX that hold an error, `#N/A` say: the workbook reader shows them as empty."""
+"""Cells of a workbook that hold an error, `#N/A` say: its reader shows them as empty."""
 
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -25,6 +26,34 @@ _ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 def error_cells(data: bytes, sheet: str) -> Mapping[tuple[int, int], str]:
     """By (row, column) from 0, what each error cell of the sheet shows. Nothing where the parts aren't as usual."""
+    return _of_xlsx(data, sheet) if data.startswith(b"PK") else _of_xls(data, sheet)
+
+
+def _of_xls(data: bytes, sheet: str) -> Mapping[tuple[int, int], str]:
+    import xlrd
+
+    try:
+        with xlrd.open_workbook(file_contents=data, logfile=io.StringIO(), on_demand=True) as book:
+            cells = book.sheet_by_name(sheet)
+            return {
+                (row, column): xlrd.error_text_from_code.get(cells.cell_value(row, column), "#UNKNOWN!")
+                for row in range(cells.nrows)
+                for column, kind in enumerate(cells.row_types(row))
+                if kind == xlrd.XL_CELL_ERROR
+            }
+    except (
+        xlrd.XLRDError,
+        xlrd.compdoc.CompDocError,
+        struct.error,
+        LookupError,
+        ValueError,
+        TypeError,
+        AssertionError,
+    ):
+        return {}
+
+
+def _of_xlsx(data: bytes, sheet: str) -> Mapping[tuple[int, int], str]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             part = _part(archive, sheet)

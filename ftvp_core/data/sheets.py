@@ -1,6 +1,6 @@
 """Workbooks and Parquet, read as rows of text: a cell is what it looks like, whole numbers without `.0`, dates ISO.
 
-An XLSX's error cells are read as what they show; the checks warn of them.
+Error cells are read as what they show; the checks warn of them.
 """
 
 import io

@@ -35,6 +35,8 @@ PROMPTED = {"prompt", "few-shot"}
 FEWEST = 10
 #: A larger share of failed rows than this makes an accuracy doubtful: what failed may be what is hard.
 MANY_FAILED = 0.05
+#: A larger share of answers than this, cut and not right, makes an accuracy doubtful: with room they may be right.
+MANY_CUT = 0.01
 #: From this share of a candidate's price on, another is worth calling cheaper (and likewise faster).
 MUCH_LESS = 0.5
 
@@ -278,6 +280,14 @@ def _warnings(case: Case) -> list[Warned]:
                 Warned(
                     "many-failed",
                     f"{one.name}: {one.n_failed} of {one.n} rows failed ({cause}); its accuracy is of the rest",
+                )
+            )
+        if one.n_cut_wrong > MANY_CUT * one.n:
+            found.append(
+                Warned(
+                    "cut-answers",
+                    f"{one.name}: {one.n_cut:,} of {one.n:,} answers were cut at max_tokens and graded as they stand,"
+                    f" {one.n_cut_wrong:,} of them not right: a higher max_tokens may make it more accurate",
                 )
             )
         if one.attempts_cost_unknown and one.cost_usd is not None:

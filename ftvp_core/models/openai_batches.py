@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from ftvp_core.errors import CallFailed
+from ftvp_core.errors import CallFailed, SchemaRefused
 from ftvp_core.models.chat import chat_body, completion, refused, server_words, told
+from ftvp_core.models.json_schema import refuses_schema
 from ftvp_core.types import Answer, Request
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ class OpenAIBatches:
             except CallFailed as failure:
                 return name, failure
         if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
-            return name, refused(status, None, json.dumps(response.get("body")), self._api_key)
+            text = json.dumps(response.get("body"))
+            said = refused(status, None, text, self._api_key)
+            return name, SchemaRefused(str(said), status) if refuses_schema(status, text) else said
         return name, self._not_run(error)
 
     def _not_run(self, error: Any) -> CallFailed:

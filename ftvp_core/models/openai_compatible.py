@@ -33,7 +33,7 @@ class OpenAICompatible:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._model = model
         self._api_key = api_key
-        self._session = session(api_key)
+        self._session = session(base_url)
 
     async def close(self) -> None:
         await self._session.close()

@@ -3,6 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -16,16 +20,47 @@ Refusal = Callable[[int, str | None, str, str | None], CallFailed]
 MOST_BYTES = 2**26
 #: Of a refusal's body, and the seconds that it may take: its status has said what it means.
 REFUSAL_BYTES, REFUSAL_S = 2**16, 1.0
+#: Seconds for a connection, at most half of an attempt's: until it stands nothing was sent, and nothing can be billed.
+CONNECT_S = 10.0
 
 
-def session(api_key: str | None) -> aiohttp.ClientSession:
-    """For one server. Make it inside a running event loop, close it there."""
+def session(base_url: str) -> aiohttp.ClientSession:
+    """For one server. Make it inside a running event loop, close it there.
+
+    It holds no key: aiohttp tells a session's headers to the proxy too.
+    """
     return aiohttp.ClientSession(
-        headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+        proxy=_proxy(base_url),
         connector=aiohttp.TCPConnector(limit=0),  # the runner limits what is in flight
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),  # the deadline is an attempt's
     )
+
+
+@cache
+def _connecting(timeout_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=min(CONNECT_S, timeout_s / 2))
+
+
+def _proxy(base_url: str) -> str | None:
+    """As curl and the openai client choose it (HTTPS_PROXY, NO_PROXY, …); a server on this machine needs none.
+
+    aiohttp's own way looks through the environment for each request, and takes keys from `.netrc`.
+    """
+    server = urlsplit(base_url)
+    if _is_here(server.hostname or "") or proxy_bypass(server.netloc.rpartition("@")[2]):
+        return None
+    known = getproxies()
+    proxy = known.get(server.scheme) or known.get("all") or ""
+    proxy = proxy if not proxy or "://" in proxy else f"http://{proxy}"
+    return proxy if proxy.startswith(("http://", "https://")) else None  # aiohttp speaks no SOCKS
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @asynccontextmanager
@@ -41,16 +76,20 @@ async def posted(
 
     `refusal` makes it of another status.
     """
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
     try:
         async with (
             asyncio.timeout(timeout_s),
-            client.post(url, data=body, headers=headers, allow_redirects=False) as response,
+            client.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=_connecting(timeout_s)
+            ) as response,
         ):
             if response.status != 200:
                 text = await _beginning(response)
                 raise refusal(response.status, response.headers.get("Retry-After"), text, api_key)
             yield response
+    except aiohttp.ConnectionTimeoutError:
+        raise CallFailed(f"can't connect to {urlsplit(url).netloc} in time", outcome="unsent", retry=True) from None
     except TimeoutError:
         raise CallFailed(
             f"no answer within {timeout_s:g} s", outcome="unknown", retry=True, latency_s=timeout_s
@@ -59,6 +98,8 @@ async def posted(
         raise CallFailed(f"can't connect to {error.host}:{error.port}", outcome="unsent", retry=True) from None
     except UnicodeDecodeError:
         raise CallFailed("the stream isn't UTF-8", outcome="unknown", retry=True) from None
+    except aiohttp.ClientHttpProxyError as error:
+        raise CallFailed(f"the proxy opens no way (HTTP {error.status})", outcome="unsent", retry=True) from None
     except (aiohttp.ClientError, OSError) as error:
         raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
 

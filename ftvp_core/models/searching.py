@@ -28,7 +28,7 @@ class SearchServer:
         self._base_url = base_url.rstrip("/")
         self._model = model
         self._api_key = api_key
-        self._session = session(api_key)
+        self._session = session(base_url)
 
     async def close(self) -> None:
         await self._session.close()

@@ -30,7 +30,7 @@ class ArmAnswers:
         size = len(examples) * repeats
         self._grade, self._latency_s, self._ttft_s, self._valid = (np.full(size, np.nan) for _ in range(4))
         self._scores = np.full((size, MEASURES), np.nan)
-        self._answered, self._from_cache = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+        self._answered, self._from_cache, self._cut = (np.zeros(size, dtype=bool) for _ in range(3))
         self._request_usd: list[Decimal | None] = [None] * size
         self._errors = [NOT_RUN] * size
         self._json_modes: list[JsonMode | None] = [None] * size
@@ -40,7 +40,7 @@ class ArmAnswers:
 
     def add(self, row: Row[Any]) -> None:
         at = row.example * self._repeats + row.repeat
-        self._answered[at], self._from_cache[at] = row.answered, row.from_cache
+        self._answered[at], self._from_cache[at], self._cut[at] = row.answered, row.from_cache, row.cut
         # One object for equal ones: of 100,000 rows a few hundred costs and errors are different.
         self._request_usd[at] = self._once.setdefault(row.request_usd, row.request_usd)
         error = row.error or ""
@@ -85,6 +85,7 @@ class ArmAnswers:
             "valid": self._valid,
             "json_modes": self._json_modes,
             "retrieval": self._scores,
+            "cut": self._cut,
         }
 
 

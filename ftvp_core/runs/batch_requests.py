@@ -8,17 +8,20 @@ from decimal import Decimal
 from typing import IO
 
 from ftvp_core.candidates.prompt import sent_text
+from ftvp_core.candidates.structured import prompted
 from ftvp_core.errors import RunStopped
 from ftvp_core.models.openai_batches import MOST_BYTES, MOST_REQUESTS, request_line
 from ftvp_core.pricing.prices import reserve
 from ftvp_core.runs.batch_outcomes import custom_id
-from ftvp_core.runs.cached import window
+from ftvp_core.runs.cached import mode_key, window
 from ftvp_core.runs.calls import Settled
+from ftvp_core.runs.json_modes import Asked, JsonModes
 from ftvp_core.runs.result_rows import failed
 from ftvp_core.runs.underway import Underway
 from ftvp_core.runs.windows import WINDOW, Work
 from ftvp_core.store.batches import BatchRow
 from ftvp_core.store.ledger import Intent, Unit
+from ftvp_core.types import Request
 
 
 class Requests:
@@ -28,8 +31,10 @@ class Requests:
     made any more.
     """
 
-    def __init__(self, run: Underway, name: str, base_url: str, identities: Mapping[int, str]) -> None:
-        """`name`: `provider/model`; `identities`: the model's, by the arms that ask it."""
+    def __init__(
+        self, run: Underway, name: str, base_url: str, identities: Mapping[int, str], modes: JsonModes
+    ) -> None:
+        """`name`: `provider/model`; `identities`: the model's, by the arms that ask it; `modes`: how it is asked for JSON."""
         self.most_requests = MOST_REQUESTS
         self.no_room = False
         self.stopped: RunStopped | None = None
@@ -37,6 +42,7 @@ class Requests:
         self._name = name
         self._base_url = base_url
         self._identities = identities
+        self._modes = modes
         self._units: deque[Unit] = deque()
 
     def __bool__(self) -> bool:
@@ -57,7 +63,7 @@ class Requests:
         while self.is_ready and not is_full:
             units = [self._units.popleft() for _ in range(min(WINDOW, len(self._units), self.most_requests - requests))]
             try:
-                found = await asyncio.to_thread(window, run, units, self._identities)
+                found = await asyncio.to_thread(window, run, units, self._identities, self._modes)
             except RunStopped as stop:  # of a search: what is in the batch by then is sent
                 self._units.extendleft(reversed(units))
                 self.stopped = stop
@@ -103,12 +109,19 @@ class Requests:
         return sum(holds)
 
     def _line(self, work: Work) -> bytes:
-        model = self._name.partition("/")[2]
-        return request_line(custom_id(work.unit, self._next(work)), self._base_url, model, work.request)
+        model, asked = self._name.partition("/")[2], self._asked(work)
+        return request_line(custom_id(work.unit, self._next(work), asked), self._base_url, model, self._request(work))
+
+    def _asked(self, work: Work) -> Asked:
+        arm, identity = self._run.plan.arms[work.unit.arm], self._identities[work.unit.arm]
+        return "native" if arm.schema is None else self._modes.possible(mode_key(arm, identity))[0]
+
+    def _request(self, work: Work) -> Request:
+        return prompted(work.request) if self._asked(work) == "prompted" else work.request
 
     def _next(self, work: Work) -> int:
         return self._run.next_attempt(work.unit)
 
     def _most(self, work: Work) -> Decimal:
-        price = self._run.plan.arms[work.unit.arm].price
-        return reserve(price, sent_text(work.request), work.request.max_tokens) if price else Decimal(0)
+        price, request = self._run.plan.arms[work.unit.arm].price, self._request(work)
+        return reserve(price, sent_text(request), request.max_tokens) if price else Decimal(0)

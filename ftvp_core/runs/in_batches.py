@@ -3,6 +3,9 @@
 A kill can't have a batch billed twice: its attempts are in the ledger before its file is sent, its key is in its
 metadata, and a resume first asks the provider for a batch of that key. Where the provider can't tell, its attempts
 are "sent, outcome unknown".
+
+Rows that a provider without a JSON mode of its own answered otherwise are in the next batch with the schema in their
+prompt. An answer that is invalid then stays so: a repair could take another day.
 """
 
 import asyncio
@@ -18,6 +21,8 @@ from ftvp_core.models.openai_batches import WINDOW_S, OpenAIBatches, identity
 from ftvp_core.runs.arms import Arm
 from ftvp_core.runs.batch_outcomes import Answers, Outcomes, missing
 from ftvp_core.runs.batch_requests import Requests
+from ftvp_core.runs.cached import mode_key
+from ftvp_core.runs.json_modes import JsonModes
 from ftvp_core.runs.patient import Patient
 from ftvp_core.runs.providers import api_key, provider_of
 from ftvp_core.runs.underway import Underway
@@ -91,8 +96,12 @@ class _Line:
         provider = provider_of(candidate, run.plan.spec)
         identities = dict.fromkeys(arms, identity(provider.base_url, candidate.model_name))
         self._server = Patient(OpenAIBatches(provider.base_url, api_key(provider, f"candidate {candidate.name}")))
-        self.to_ask = Requests(run, self._name, provider.base_url, identities)
-        self._outcomes = Outcomes(run, identities, self._stop)
+        modes = JsonModes()
+        for at, seen in run.store.json_modes(run.row.id).items():
+            if at in identities:
+                modes.remember(mode_key(run.plan.arms[at], identities[at]), seen)
+        self.to_ask = Requests(run, self._name, provider.base_url, identities, modes)
+        self._outcomes = Outcomes(run, identities, modes, self._stop)
         self._settled = settled
         self._queue_was_full = False
         self._alone: set[str] = set()  # batches that were made while none of the model's was open

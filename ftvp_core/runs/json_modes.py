@@ -70,13 +70,23 @@ class JsonModes:
         if self._known.get(key) != "prompted":
             got = await ask(request)
             if isinstance(got, Replied):
-                if schema.problem(got.answer.output) is None or _says_nothing(got.answer):
-                    self._keep(key, "native")
+                if self.is_held(key, schema, got.answer):
                     return got._replace(json_mode="native")
-            elif not isinstance(got, SchemaRefused):
+            elif isinstance(got, SchemaRefused):
+                self.refused(key)
+            else:
                 return got
-            self._keep(key, "prompted")
         return await _prompted(request, schema, ask)
+
+    def is_held(self, key: str, schema: Schema, answer: Answer) -> bool:
+        """Whether an answer that was asked for natively is one. Where it isn't, the server has no mode of its own."""
+        held = schema.problem(answer.output) is None or _says_nothing(answer)
+        self._keep(key, "native" if held else "prompted")
+        return held
+
+    def refused(self, key: str) -> None:
+        """The server takes no schema, or not this one."""
+        self._keep(key, "prompted")
 
     def _keep(self, key: str, mode: Asked) -> None:
         """Prompted is for good: it was shown that there is no other."""

@@ -199,8 +199,9 @@ class Figures(Base):
         """Every result, or one arm's, by arm, example and repeat. Without `texts` only what figures are made of."""
         columns = [column for column in results.c if texts or not any(column is one for one in _TOLD)]
         answered = results.c.output.is_not(None).label("answered")
+        cut = func.coalesce(results.c.finish_reason == "length", False).label("cut")
         ordered = (
-            select(*columns, answered)
+            select(*columns, answered, cut)
             .where(results.c.run_id == run_id, *(() if arm is None else (results.c.arm == arm,)))
             .order_by(results.c.arm, results.c.example, results.c.repeat)
         )

@@ -121,6 +121,8 @@ class CandidateFigures:
     failures: Mapping[str, int] = field(default_factory=dict)
     batch: bool = False  # answered in batches: its latency isn't measured
     spread: Spread | None = None  # over the repeats, where there are several
+    n_cut: int = 0  # answers that ended at their `max_tokens`, graded as they stand
+    n_cut_wrong: int = 0  # those of them with a grade below 1
 
 
 @dataclass(frozen=True, slots=True)

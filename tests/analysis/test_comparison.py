@@ -35,6 +35,7 @@ def arm(name: str, grades: Sequence[float | None], repeats: int = 1, cost: str |
         retrieval=np.full((n, 4), np.nan),
         valid=np.full(n, np.nan),
         json_modes=[None] * n,
+        cut=np.zeros(n, dtype=bool),
         priced=each is not None,
     )
 
@@ -45,6 +46,13 @@ def test_failed_and_ungraded_are_counted_apart_and_never_as_wrong() -> None:
     assert one.accuracy == pytest.approx(2 / 3)
     assert one.failures == {"HTTP 500": 1}
     assert one.latency_s is not None and one.ttft_s is None
+
+
+def test_of_cut_answers_those_that_are_not_right_are_counted_also_within_a_tag() -> None:
+    cut = replace(arm("a", [1, 0, 0.5, UNGRADED, FAILED, 0]), cut=np.array([True, True, True, True, False, False]))
+    comparison = compare([cut], np.arange(6), [("odd",) * (at % 2) for at in range(6)], 0.02)
+    (one,), (odd,) = comparison.candidates, comparison.slices[0].candidates
+    assert ((one.n_cut, one.n_cut_wrong), (odd.n_cut, odd.n_cut_wrong)) == ((4, 2), (2, 1))
 
 
 def test_all_failed_has_no_accuracy() -> None:

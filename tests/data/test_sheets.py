@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import xlwt
 from openpyxl import Workbook
 from pyarrow import parquet
 from python_calamine import load_workbook
@@ -64,6 +65,20 @@ def test_an_error_cell_is_read_as_what_it_shows(tmp_path: Path) -> None:
     table = read_table(tmp_path / "a.xlsx")
     assert table.sheet == "Q & A" and len(table.rows) == 6002
     assert [(row["q"], row["a"]) for row in table.rows if row["a"] != "yes"] == [("one", "#REF!"), ("last", "#N/A")]
+
+
+def test_an_error_cell_of_an_xls_is_read_as_what_it_shows(tmp_path: Path) -> None:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Q & A, 질문")
+    rows: list[list[str | int]] = [["q", "a"], ["one", 0x17], ["two", "yes"], ["three", 0x2A], ["four", 0x07]]
+    for at, row in enumerate(rows, start=3):
+        for column, value in enumerate(row, start=1):
+            if isinstance(value, int):  # [MS-XLS] 2.5.10, BErr
+                sheet.row(at).set_cell_error(column, value)
+            else:
+                sheet.write(at, column, value)
+    book.save(str(tmp_path / "a.xls"))
+    assert [row["a"] for row in read_table(tmp_path / "a.xls").rows] == ["#REF!", "yes", "#N/A", "#DIV/0!"]
 
 
 def test_a_formulas_error_is_found_and_the_reader_alone_would_hide_it(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def planted(
             ArmResults(
                 name, method, "one/m", np.arange(n), np.ones(n, dtype=bool), (np.arange(n) < round(share * n)).astype(float),
                 np.full(n, 0.5), np.full(n, np.nan), [each] * n, [""] * n, [LedgerRow(-1, n, 0, 0, each * n, Tokens(1, 0, 1))], np.full((n, 4), np.nan),
-                np.full(n, np.nan), [None] * n,
+                np.full(n, np.nan), [None] * n, np.zeros(n, dtype=bool),
             )
         )  # fmt: skip
     return compare(arms, np.arange(n), [()] * n, 0.02)
@@ -116,6 +116,14 @@ def test_warnings_pass_on_the_datas_findings_and_name_what_was_tried_first() -> 
     note = Finding("detectable-difference", "info", 200, (), "a note")
     decision = decide(planted({"fine-tuned": 0.9}), SETTINGS, [leak, note])
     assert {warning.id for warning in decision.warnings} == {"leak-exact", "fine-tuning-first"}
+
+
+def test_cut_answers_are_a_warning_where_they_may_have_cost_accuracy() -> None:
+    comparison = planted({"prompt": 0.5})
+    for cut, wrong, is_said in ((N, 2, False), (3, 3, True)):  # a label of one token ends where its limit does
+        of_it = replace(comparison.candidates[0], n_cut=cut, n_cut_wrong=wrong)
+        decision = decide(replace(comparison, candidates=(of_it,)), SETTINGS, [])
+        assert ([warning.id for warning in decision.warnings] == ["cut-answers"]) is is_said
 
 
 def test_a_schema_that_answers_often_break_is_not_a_format_reached() -> None:

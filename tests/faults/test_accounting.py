@@ -85,6 +85,10 @@ def test_odd_answers_are_scored_failed_or_tried_again_by_rule(project: Project) 
     assert {*ODD, "null"} <= {*drawn} and one["attempts"] == served.requests > 60
     assert (status, one["n"], one["n_failed"], one["n_ungraded"]) == (0, 60, failed, 0)
     assert one["accuracy"] == pytest.approx(right / (60 - failed))
+    cut = drawn.count("length")
+    assert (one["n_cut"], one["n_cut_wrong"]) == (cut, cut)
+    (warned,) = (each["message"] for each in report["decision"]["warnings"] if each["id"] == "cut-answers")
+    assert warned.startswith(f"m: {cut} of 60 answers were cut at max_tokens and graded as they stand, {cut} of them")
 
 
 def test_a_hanging_request_is_given_up_at_its_deadline_and_tried_again(project: Project) -> None:

@@ -382,6 +382,30 @@ def test_a_schema_and_repeats_go_into_a_batch_and_what_the_cache_has_does_not(in
         assert one["valid_output"]["modes"] == {"native": 3 * N}
 
 
+@pytest.mark.parametrize("mode", ["ignore", "refuse"])
+def test_without_a_json_mode_the_next_batch_has_the_schema_in_its_prompts(inside: Project, mode: str) -> None:
+    with fault_server() as served:
+        served.faults.json_mode, served.faults.json_share = mode, 0.6
+        served.batches.faults.refuse_schema = mode == "refuse"
+        write(inside, served)
+        schema = {"type": "object", "properties": {"answer": {"enum": ["yes", "no"]}}, "required": ["answer"]}
+        structured = {"name": "m", "model": "sim/m", "prompt": {"user": "{question}"}, "output_schema": schema}
+        inside.edit(candidates=[structured])
+        state, one, _ = run(inside)
+        valid = one["valid_output"]
+        held = 0 if mode == "refuse" else N - served.prompted  # what the first batch answered well is kept
+        assert (state, one["n_scored"], one["n_failed"], served.batches.created) == ("done", N, 0, 2)
+        assert 0 < served.prompted == N - held <= N
+        assert valid["modes"] == {way: n for way, n in (("prompted", N - held), ("native", held)) if n}
+        assert 0.3 < valid["value"] < 1 or held
+        assert one["cost_usd"] == pytest.approx(served.billed["m"] * HALF, abs=1e-12)
+        assert one["attempts_cost_unknown"] == 0
+        billed = served.billed["m"]
+        state, again, _ = run(inside)
+        assert (state, again["attempts"], served.billed["m"]) == ("done", 0, billed)
+        assert again["valid_output"] == valid
+
+
 def test_an_end_in_the_middle_of_reading_writes_each_answer_once(
     inside: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

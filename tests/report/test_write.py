@@ -16,7 +16,7 @@ from ftvp_core.store.opening import open_store
 CANDIDATE = {
     "name", "method", "model", "n", "n_scored", "n_failed", "n_ungraded", "accuracy", "interval", "latency_s", "ttft_s",
     "tokens", "attempts", "other_attempts", "attempts_cost_unknown", "cost_usd", "cost_per_1k_usd", "training_cost_usd",
-    "retrieval", "batch", "spread",
+    "retrieval", "batch", "spread", "n_cut", "n_cut_wrong",
 }  # fmt: skip
 PAIR = {"a", "b", "n", "difference", "interval", "p_value", "p_adjusted", "verdict"}
 COLUMNS = "id,candidate,input,reference,output,grade,latency_s,input_tokens,output_tokens,cost_usd,error"
