@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import address, decide, demo, tuned
+from ui import address, decide, demo, tuned, volume
 from ui.frame import frame
 from ui.runs import report_of
 
@@ -17,5 +17,5 @@ with frame("Decide") as store:
         decide.verdict(report)
         tuned.before_after(report.comparison)
         decide.reasons(report.decision)
-        decide.break_even(report)
+        volume.by_volume(report)
         st.page_link("pages/4_Compare.py", label="The figures behind it", query_params={address.RUN: run_id})

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from ftvp_core.decision.rules import MEANING
-from ftvp_core.report import figures
 from ftvp_core.report.distilled import sentences
 from ftvp_core.report.load import Report
 from ftvp_core.types import Decision
@@ -42,18 +41,3 @@ def reasons(decision: Decision) -> None:
         with st.expander(f"Not tried ({len(missing)})"):
             for rule in missing:
                 st.markdown(f"{MEANING[rule.id]} — {plain(rule.evidence)}")
-
-
-def break_even(report: Report) -> None:
-    """From which volume on training pays, beside the volume that the comparison assumes."""
-    volumes = [one for one in report.decision.break_even if one.requests_per_month is not None]
-    if not volumes:
-        return
-    st.header("Break-even", anchor=False)
-    month = report.spec.decide.requests_per_month
-    for one in volumes:
-        pays = "pays" if month >= (one.requests_per_month or 0) else "doesn't pay"
-        st.text(
-            f"{one.a} is cheaper than {one.b} from {figures.count(one.requests_per_month)} requests in a month on;"
-            f" at {figures.count(month)} its training {pays} within the month."
-        )

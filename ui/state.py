@@ -25,6 +25,9 @@ CSV: Final = "csv"
 EXPORTED: Final = "exported"
 DISTILLED: Final = "distilled"
 
+#: Decide.
+VOLUME: Final = "volume"
+
 #: Candidates: whose answers a student is to learn.
 DISTILLING: Final = "distilling"
 

@@ -18,6 +18,13 @@ def break_even(comparison: Comparison) -> tuple[BreakEven, ...]:
     return tuple(_pair(*pair) for pair in combinations(known, 2))
 
 
+def month_usd(one: CandidateFigures, requests: float) -> float | None:
+    """What a candidate costs in its first month at so many requests, training and all; None where that isn't known."""
+    if one.cost_per_1k_usd is None:
+        return None
+    return float(_start(one)) + requests * float(one.cost_per_1k_usd) / 1000
+
+
 def _pair(one: CandidateFigures, other: CandidateFigures) -> BreakEven:
     a, b = sorted((one, other), key=lambda each: (-_start(each), each.cost_per_1k_usd or NOTHING))
     more_to_start = _start(a) - _start(b)

@@ -67,6 +67,8 @@ def dollars(value: Decimal | float | None) -> str:
     if value is None:
         return UNKNOWN
     amount = float(value)
+    if amount >= 1000:
+        return f"${amount:,.0f}"
     return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${_significant(amount)}"
 
 
