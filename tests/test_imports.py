@@ -44,17 +44,32 @@ def test_the_command_line_starts_without_numbers_or_network() -> None:
     assert loaded_by("import ftvp_core.__main__") & (HEAVY | {"numpy", "aiohttp", "sqlalchemy", "pydantic"}) == set()
 
 
-def test_listing_runs_loads_nothing_heavy(tmp_path: Path) -> None:
+def loaded_by_command(home: Path, *arguments: str) -> set[str]:
+    """Every module, by its whole name, that a command imported until its end."""
     timed = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "ftvp_core", "runs"],
-        env={**os.environ, "FTVP_HOME": str(tmp_path)},
+        [sys.executable, "-X", "importtime", "-m", "ftvp_core", *arguments],
+        env={**os.environ, "FTVP_HOME": str(home)},
         capture_output=True,
         text=True,
         check=True,
     )
-    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in timed.stderr.splitlines()}
+    return {line.rpartition("|")[2].strip() for line in timed.stderr.splitlines()}
+
+
+def test_listing_runs_loads_the_store_alone(tmp_path: Path) -> None:
+    loaded = loaded_by_command(tmp_path, "runs")
     assert "sqlalchemy" in loaded
-    assert loaded & HEAVY == set()
+    assert loaded & (HEAVY | {"numpy", "pydantic", "yaml", "aiohttp"}) == set()
+
+
+def test_a_run_loads_what_it_needs_alone(tmp_path: Path) -> None:
+    (tmp_path / "eval.csv").write_text("id,question,answer\nr1,one,maybe\nr2,two,maybe\n")
+    (tmp_path / "old.csv").write_text("id,output\nr1,maybe\nr2,no\n")
+    file = tmp_path / "c.yaml"
+    file.write_text("eval_set: {path: eval.csv}\ncandidates: [{name: old, recorded: old.csv}]\n")
+    loaded = loaded_by_command(tmp_path, "run", str(file))
+    assert {"numpy", "pydantic", "tabulate"} <= loaded
+    assert loaded & (HEAVY | {"aiohttp", "rapidfuzz", "numpy.ma"}) == set()
 
 
 def test_pages_import_no_model() -> None:

@@ -20,6 +20,11 @@ def wilson(mean: float, n: float) -> Interval:
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
+def cluster_count(clusters: Ints) -> int:
+    """How many different clusters rows have. numpy's `unique` loads its masked arrays first: 7 ms."""
+    return int(np.count_nonzero(np.bincount(clusters)))
+
+
 def accuracy_interval(grades: Floats, clusters: Ints) -> Interval:
     """The interval of a mean grade, rows of one cluster (a passage, or one example's repeats) not independent.
 
@@ -28,7 +33,7 @@ def accuracy_interval(grades: Floats, clusters: Ints) -> Interval:
     of one row this is Wilson's own interval.
     """
     n, mean = len(grades), float(grades.mean())
-    groups = len(np.unique(clusters))
+    groups = cluster_count(clusters)
     if groups == n:
         return wilson(mean, n)
     binomial = mean * (1 - mean) / n
@@ -51,7 +56,7 @@ def difference_interval(differences: Floats, clusters: Ints) -> Interval:
     p_b, p_c = (b + 1) / (n + 2), (c + 1) / (n + 2)
     centre = p_b - p_c
     variance = ((float(differences @ differences) + 2) / (n + 2) - centre**2) / (n + 2)
-    groups = len(np.unique(clusters))
+    groups = cluster_count(clusters)
     if 1 < groups < n:
         residuals = np.bincount(clusters, weights=differences - differences.mean())
         variance = max(variance, groups / (groups - 1) * float(residuals @ residuals) / n**2)
@@ -87,7 +92,7 @@ def ratio_interval(a: Floats, b: Floats, clusters: Ints) -> Interval | None:
 
 def _effective_share(residuals: Floats, clusters: Ints) -> float:
     """One over the design effect of residuals that sum to 0, at most 1 (Kish 1965)."""
-    groups = len(np.unique(clusters))
+    groups = cluster_count(clusters)
     if groups == len(residuals):
         return 1.0
     if groups == 1:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ftvp_core.analysis.intervals import Floats, Ints
+from ftvp_core.analysis.intervals import Floats, Ints, cluster_count
 from ftvp_core.types import Interval, PairFigures, Verdict
 
 ALPHA = 0.05
@@ -37,7 +37,7 @@ def paired_p(differences: Floats, clusters: Ints) -> float:
     For clusters, repeats or partial grades: McNemar's test for clustered pairs (Yang, Sun & Hardin 2010,
     Stat. Med. 29:136), the squared sum of the clusters' differences over the sum of their squares.
     """
-    one_a_cluster = len(np.unique(clusters)) == len(differences)
+    one_a_cluster = cluster_count(clusters) == len(differences)
     if one_a_cluster and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()):
         return mid_p_mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))
     sums = np.bincount(clusters, weights=differences)

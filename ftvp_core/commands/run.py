@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftvp_core.commands.console import close_output, complain, moves, progress_bar
+from ftvp_core.commands.console import close_output, complain, moves, progress_bar, started
 from ftvp_core.commands.outputs import add_outputs, check_outputs, write_outputs
 from ftvp_core.errors import UserError
 from ftvp_core.types import MOST_USD
@@ -62,6 +62,7 @@ def _carry_out(options: argparse.Namespace, store: "Store", run_id: str, plan: "
     """Run, report, and say what came of it: the table goes to standard output."""
     from ftvp_core.jobs.execute import execute
 
+    started()
     with progress_bar(" answers") as bar:
         ended = execute(store, run_id, moves(bar), options.concurrency, plan)
     status = 0

@@ -35,7 +35,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _runs(options: argparse.Namespace) -> int:
     from ftvp_core.store.opening import open_store
 
-    for run in open_store().runs():
+    for run in open_store().listed():
         print(run.id, run.state, " ".join(run.name.split()))
     return 0
 

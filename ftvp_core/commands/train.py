@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftvp_core.commands.console import moves, progress_bar
+from ftvp_core.commands.console import moves, progress_bar, started
 
 if TYPE_CHECKING:
     from ftvp_core.runs.arms import Plan
@@ -25,6 +25,7 @@ def _train(options: argparse.Namespace) -> int:
     from ftvp_core.runs.learned_rows import few_rows
     from ftvp_core.training.tuned import cost_usd
 
+    started()
     with progress_bar(" steps") as bar:
 
         def measured(plan: "Plan", one: "Tuning") -> None:

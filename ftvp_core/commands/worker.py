@@ -4,6 +4,8 @@ import argparse
 import os
 import signal
 
+from ftvp_core.commands.console import started
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     worker = commands.add_parser("worker", help="carry out the runs that pages ask for")
@@ -23,5 +25,6 @@ def _worker(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = os.getppid()
+    started()
     work(open_store(), until=lambda: options.attached and os.getppid() != parent)
     return 0

@@ -8,7 +8,6 @@ from typing import Any
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.chat import token_count
-from ftvp_core.models.posting import body_of, posted, session
 from ftvp_core.types import NO_USAGE, Usage
 
 
@@ -25,6 +24,8 @@ class SearchServer:
     """One model on one server. Make it inside a running event loop, close it there."""
 
     def __init__(self, base_url: str, model: str, api_key: str | None) -> None:
+        from ftvp_core.models.posting import session
+
         self._base_url = base_url.rstrip("/")
         self._model = model
         self._api_key = api_key
@@ -52,6 +53,8 @@ class SearchServer:
         return Numbers([[score] for score in scores], _usage(said), latency_s)
 
     async def _post(self, path: str, body: dict[str, Any], timeout_s: float) -> tuple[Any, float]:
+        from ftvp_core.models.posting import body_of, posted
+
         raw = json.dumps(body, ensure_ascii=False).encode()
         started = time.perf_counter()
         async with posted(self._session, f"{self._base_url}/{path}", raw, timeout_s, self._api_key) as response:

@@ -252,3 +252,27 @@ def test_the_newest_runs_are_read_alone(store: Store) -> None:
     assert [run.id for run in store.runs(name="a")] == [ids[2], ids[0]]
     assert [run.id for run in store.runs(limit=1, name="a", folder="/0")] == [ids[0]]
     assert store.count_runs() == 4
+    assert [(one.id, one.name) for one in store.listed()] == [(ids[at], "ab"[at % 2]) for at in (3, 2, 1, 0)]
+
+
+def test_a_list_tells_each_run_as_it_is_seen_from_outside(store: Store) -> None:
+    left, queued, worked_on = (a_run(store) for _ in range(3))
+    store.lease(worked_on)
+    with store.writing() as connection:
+        gone = {"state": "running", "owner": "elsewhere:1:0.00", "beat_at": time.time() - 40}
+        connection.execute(update(runs).where(runs.c.id == left).values(gone))
+    states = {one.id: one.state for one in store.listed()}
+    assert states == {left: "interrupted", queued: "queued", worked_on: "running"}
+
+
+def test_a_beat_keeps_what_is_said_and_hears_what_is_asked(store: Store) -> None:
+    run_id = a_run(store)
+    store.lease(run_id)
+    assert store.beat(run_id, {"done": 1}, 0.25) == (False, False)
+    store.pause(run_id, paused=True)
+    before = store.run(run_id)
+    assert store.beat(run_id, {"done": 2}) == (False, True)
+    store.cancel(run_id)
+    assert store.beat(run_id, {"done": 3}) == (True, True)
+    now = store.run(run_id)
+    assert (before.progress, now.progress, now.lag_s) == ({"done": 1}, {"done": 3}, 0.25)

@@ -56,12 +56,12 @@ def _key(label: str) -> tuple[str, ...]:
 
 def _slips(weights: Mapping[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Pairs (rare, frequent) a letter apart, or two in a long label; the same first letter, so not `un-` or `a-`."""
-    from rapidfuzz.distance import OSA
-
     # A label with a number is a code, or holds one: each of its letters counts.
     words = [key for key in weights if len(key) > 1 and not key[0] and len(key[1]) >= LEAST_LETTERS]
-    if len(words) > MOST_LABELS:
+    if not 1 < len(words) <= MOST_LABELS:
         return
+    from rapidfuzz.distance import OSA
+
     for a, b in combinations(words, 2):
         rare, frequent = sorted((a, b), key=lambda key: weights[key])
         if weights[rare] * SLIP_RARITY > weights[frequent] or (a[0], a[2], a[1][0]) != (b[0], b[2], b[1][0]):
