@@ -110,7 +110,8 @@ def content_text(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-    return "".join(texts) if texts and all(isinstance(text, str) for text in texts) else None
+    words = [text for text in texts if isinstance(text, str)]
+    return "".join(words) if words else None
 
 
 def retry_after(value: str | None) -> float | None:

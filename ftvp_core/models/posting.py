@@ -97,6 +97,10 @@ async def posted(
         raise CallFailed(
             f"no answer within {timeout_s:g} s", outcome="unknown", retry=True, latency_s=timeout_s
         ) from None
+    except aiohttp.ClientConnectorCertificateError as error:  # a row after it would fare no better
+        said = f"the certificate of {error.host}:{error.port} isn't trusted ({_verdict(error)})"
+        cause = f"{said}; name its authority's file in SSL_CERT_FILE"
+        raise CallFailed(cause, outcome="unsent", stops="provider") from None
     except aiohttp.ClientConnectorError as error:
         raise CallFailed(f"can't connect to {error.host}:{error.port}", outcome="unsent", retry=True) from None
     except UnicodeDecodeError:
@@ -105,6 +109,10 @@ async def posted(
         raise CallFailed(f"the proxy opens no way (HTTP {error.status})", outcome="unsent", retry=True) from None
     except (aiohttp.ClientError, OSError) as error:
         raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
+
+
+def _verdict(error: aiohttp.ClientConnectorCertificateError) -> str:
+    return getattr(error.certificate_error, "verify_message", type(error.certificate_error).__name__)
 
 
 def _moved(response: aiohttp.ClientResponse) -> str:
