@@ -91,6 +91,13 @@ def changed(old: str, new: str) -> str:
         (changed("candidate: few-8", "candidate: few"), "sweeps[0].candidate", "few-8"),
         (changed("over: shots.k", "over: shot.k"), "sweeps[0].over", "shot.k"),
         (changed("base_url: \"http://127.0.0.1:8000/v1\"", "base_url: localhost"), "providers.acme.base_url", "localhost"),
+        *(
+            (changed('"http://127.0.0.1:8000/v1"', f'"{url}"'), "providers.acme.base_url", said)
+            for url, said in (
+                ("http://host:99999/v1", "such as"), ("http:///v1", "such as"), ("http://[::1/v1", "such as"),
+                ("http://a..b/v1", "such as"), ("http://host/v1 ", "such as"), ("http://host/v1?a=b", "such as"),
+            )
+        ),
         (changed("input: 0.15", "input: -1"), "prices.acme/small.input", "-1"),
         (SMALL.replace("eval_set: {path: e.csv}", ""), "eval_set", "missing"),
         (SMALL.replace("  - {name: a, model: openai/m}", "  []"), "candidates", "at least 1"),
@@ -110,6 +117,12 @@ def test_each_mistake_is_one_line_with_its_place(text: str, path: str, said: str
     line = str(raised.value)
     assert line.startswith("c.yaml") and path in line and said in line
     assert "\n" not in line and len(line) < 400
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError, match="api_key_env") as raised:
+        parse(changed("http://127.0.0.1", "http://me:hunter2@127.0.0.1"), "c.yaml")
+    assert "hunter2" not in str(raised.value)
 
 
 def taught(teacher: str, tune: str = "") -> str:

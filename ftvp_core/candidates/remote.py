@@ -4,7 +4,7 @@ What was paid for is kept in Chroma: passages as any embedder's, questions in a 
 that each took, so that a later run knows what a question costs that it doesn't pay for.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +40,8 @@ class RemoteEmbedder:
 
     batch = TEXTS_A_REQUEST * REQUESTS_AT_ONCE
 
-    def __init__(self, identity: str, call: Call, *, reuse: bool) -> None:
-        """`reuse`: questions that an earlier run paid for aren't sent again."""
+    def __init__(self, identity: str, call: Call, reuse: Container[str] | None) -> None:
+        """`reuse`: the questions that aren't sent again where they are kept; None: all."""
         self.identity = identity
         self.call = call
         self.reuse = reuse
@@ -77,8 +77,9 @@ class Questions:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Raises CallFailed where one can't be, RunStopped; the others are kept."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if missing and self._embedder.reuse:
-            self._recall(missing)
+        reuse = self._embedder.reuse
+        if kept := [text for text in missing if reuse is None or text in reuse]:
+            self._recall(kept)
         missing = [text for text in missing if text not in self._known and text not in self._failed]
         if missing:
             self._ask(missing)

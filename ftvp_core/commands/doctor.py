@@ -94,7 +94,7 @@ def _store() -> Iterator[Looked]:
 
     store = open_store()
     where = store.engine.url.render_as_string(hide_password=True)
-    yield Looked("ok", f"store: {where}, version {HEAD}, {len(store.runs()):,} runs")
+    yield Looked("ok", f"store: {where}, version {HEAD}, {store.count_runs():,} runs")
 
 
 def _index() -> Iterator[Looked]:

@@ -58,7 +58,7 @@ def completion(body: Any, latency_s: float | None) -> Answer:
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        content, refusal = message.get("content"), message.get("refusal")
+        content, refusal = content_text(message.get("content")), message.get("refusal")
     except (LookupError, TypeError, AttributeError):
         raise CallFailed(
             "the answer isn't a chat completion", outcome="unknown", retry=True, latency_s=latency_s
@@ -100,7 +100,18 @@ def _usage(usage: Any) -> Usage:
 
 
 def token_count(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():  # a gateway whose numbers are all floating-point
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
+
+
+def content_text(content: Any) -> Any:
+    """Content in parts, as Mistral's reasoning models give it, as the text of those that are text. Any other as it is."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    words = [text for text in texts if isinstance(text, str)]
+    return "".join(words) if words else None
 
 
 def retry_after(value: str | None) -> float | None:
@@ -112,8 +123,10 @@ def retry_after(value: str | None) -> float | None:
     except ValueError:
         pass
     try:
-        return min(LONGEST_WAIT_S, max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()))
-    except (ValueError, TypeError, OverflowError):
+        until = parsedate_to_datetime(value)
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)  # asctime's form names no zone: it is UTC
+        return min(LONGEST_WAIT_S, max(0.0, (until - datetime.now(UTC)).total_seconds()))
+    except (ValueError, OverflowError):
         return None
 
 

@@ -160,8 +160,8 @@ class OpenAIBatches:
                 return name, failure
         if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
             text = json.dumps(response.get("body"))
-            said = refused(status, None, text, self._api_key)
-            return name, SchemaRefused(str(said), status) if refuses_schema(status, text) else said
+            refusal = refused(status, None, text, self._api_key)
+            return name, SchemaRefused(str(refusal), status) if refuses_schema(status, text) else refusal
         return name, self._not_run(error)
 
     def _not_run(self, error: Any) -> CallFailed:

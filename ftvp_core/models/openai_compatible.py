@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from ftvp_core.errors import CallFailed, SchemaRefused
-from ftvp_core.models.chat import chat_answer, chat_body, completion, refused, server_words
+from ftvp_core.models.chat import chat_answer, chat_body, completion, content_text, refused, server_words
 from ftvp_core.models.json_schema import refuses_schema
 from ftvp_core.models.posting import body_of, parts_of, posted, session
 from ftvp_core.types import Answer, Request
@@ -80,7 +80,7 @@ class _Heard:
     def add(self, chunk: Any) -> bool:
         """Whether it says something."""
         choices = [(choice.get("delta") or {}, choice.get("finish_reason")) for choice in chunk.get("choices") or ()]
-        said = [text for delta, _ in choices if (text := delta.get("content")) is not None]
+        said = [text for delta, _ in choices if (text := content_text(delta.get("content"))) is not None]
         refused = [text for delta, _ in choices if (text := delta.get("refusal")) is not None]
         is_something = bool("".join(said) + "".join(refused))
         self.texts += said

@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from ftvp_core.errors import CallFailed
-from ftvp_core.models.chat import refused
+from ftvp_core.models.chat import refused, told
 
 #: What a status, its Retry-After, its body and the key that was sent mean.
 Refusal = Callable[[int, str | None, str, str | None], CallFailed]
@@ -20,6 +20,7 @@ Refusal = Callable[[int, str | None, str, str | None], CallFailed]
 MOST_BYTES = 2**26
 #: Of a refusal's body, and the seconds that it may take: its status has said what it means.
 REFUSAL_BYTES, REFUSAL_S = 2**16, 1.0
+MOVED = {301, 302, 303, 307, 308}
 #: Seconds for a connection, at most half of an attempt's: until it stands nothing was sent, and nothing can be billed.
 CONNECT_S = 10.0
 
@@ -84,6 +85,8 @@ async def posted(
                 url, data=body, headers=headers, allow_redirects=False, timeout=_connecting(timeout_s)
             ) as response,
         ):
+            if response.status in MOVED:  # not followed: neither the key nor the data is another server's
+                raise CallFailed(_moved(response), outcome="refused", stops="provider", status=response.status)
             if response.status != 200:
                 text = await _beginning(response)
                 raise refusal(response.status, response.headers.get("Retry-After"), text, api_key)
@@ -94,6 +97,10 @@ async def posted(
         raise CallFailed(
             f"no answer within {timeout_s:g} s", outcome="unknown", retry=True, latency_s=timeout_s
         ) from None
+    except aiohttp.ClientConnectorCertificateError as error:  # a row after it would fare no better
+        said = f"the certificate of {error.host}:{error.port} isn't trusted ({_verdict(error)})"
+        cause = f"{said}; name its authority's file in SSL_CERT_FILE"
+        raise CallFailed(cause, outcome="unsent", stops="provider") from None
     except aiohttp.ClientConnectorError as error:
         raise CallFailed(f"can't connect to {error.host}:{error.port}", outcome="unsent", retry=True) from None
     except UnicodeDecodeError:
@@ -102,6 +109,16 @@ async def posted(
         raise CallFailed(f"the proxy opens no way (HTTP {error.status})", outcome="unsent", retry=True) from None
     except (aiohttp.ClientError, OSError) as error:
         raise CallFailed(f"connection lost ({type(error).__name__})", outcome="unknown", retry=True) from None
+
+
+def _verdict(error: aiohttp.ClientConnectorCertificateError) -> str:
+    return getattr(error.certificate_error, "verify_message", type(error.certificate_error).__name__)
+
+
+def _moved(response: aiohttp.ClientResponse) -> str:
+    place = urlsplit(told(response.headers.get("Location", ""), None))
+    whither = f" to {place.scheme}://{place.hostname}{place.path}" if place.hostname else ""
+    return f"HTTP {response.status}: its server redirects{whither}; set base_url to where it is"
 
 
 async def body_of(response: aiohttp.ClientResponse) -> bytes:

@@ -72,7 +72,11 @@ class Searching:
                     for one in self._sent("embedding", search, asked)
                 ]
 
-            self._embedders[model] = RemoteEmbedder(self._identity(search), call, reuse=self._plan.spec.run.cache)
+            paid = None  # without the cache what this run paid for before it was ended, and no other's
+            if not self._plan.spec.run.cache:
+                answered = self._store.answered(self._run_id, "embedding", at)
+                paid = {text for text, position in positions.items() if position in answered}
+            self._embedders[model] = RemoteEmbedder(self._identity(search), call, paid)
         return self._embedders[model]
 
     def rank(self, at: int, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[float] | CallFailed]:

@@ -1,6 +1,8 @@
 """The servers that are asked, and what they and the machines cost."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ftvp_core.spec.parts import Part, Price
 
@@ -9,6 +11,22 @@ class ProviderSpec(Part):
     base_url: str = Field(pattern=r"^https?://")
     api_key_env: str | None = None
     batch: bool = False
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        """What no request could be sent to is said before one is; and a password would stand in the store and its reports."""
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").encode("idna")
+            _ = parts.port  # raises where it is none
+        except ValueError as error:
+            raise ValueError(f"found {url!r}; expected an address such as https://host/v1 ({error})") from None
+        if "@" in parts.netloc:
+            raise ValueError("found a name or password in it; leave them out, and name the key in api_key_env")
+        if not host or parts.query or parts.fragment or any(char.isspace() for char in url):
+            raise ValueError(f"found {url!r}; expected an address such as https://host/v1")
+        return url
 
 
 #: What `openai` is where a file doesn't say.

@@ -171,6 +171,12 @@ class Figures(Base):
             of_run = (attempts.c.run_id == run_id) & (attempts.c.purpose == purpose) & settled
             return list(connection.execute(select(*columns).where(of_run).order_by(attempts.c.arm)))
 
+    def answered(self, run_id: str, purpose: str, arm: int) -> set[int]:
+        """The examples for which one of the arm's attempts with this purpose was answered."""
+        of_it = (attempts.c.run_id == run_id) & (attempts.c.purpose == purpose) & (attempts.c.arm == arm)
+        with self.engine.connect() as connection:
+            return set(connection.scalars(select(attempts.c.example).where(of_it, attempts.c.state == "answered")))
+
     def json_modes(self, run_id: str) -> dict[int, dict[JsonMode, int]]:
         """By arm, how many of its answers came to be JSON in each way; nothing of arms without an output schema."""
         counted = (

@@ -2,10 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ftvp_core.errors import CallFailed
 from ftvp_core.models.openai_compatible import OpenAICompatible
@@ -13,7 +20,6 @@ from ftvp_core.types import Answer, Example, Message, Request
 from tests.fault_server import fault_server
 
 KEY = "sk-a-secret-of-some-length"
-Give = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def ask(base_url: str, timeout_s: float = 5) -> Answer:
@@ -44,6 +50,37 @@ def test_a_host_that_drops_what_comes_was_sent_nothing() -> None:
     with silent_host() as url, pytest.raises(CallFailed, match=r"can't connect to 127.0.0.1:\d+ in time") as raised:
         asyncio.run(ask(url, 1))
     assert (raised.value.outcome, raised.value.retry) == ("unsent", True)
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """One that no authority stands for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(private + made.public_bytes(Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+def test_a_certificate_that_is_not_trusted_stops_its_provider_and_says_what_helps(tmp_path: Path) -> None:
+    async def asked() -> Answer:
+        server = await asyncio.start_server(lambda *_: None, "localhost", 0, ssl=certificate(tmp_path))
+        async with server:
+            return await ask(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1")
+
+    said = r"the certificate of localhost:\d+ isn't trusted \(self-signed certificate\); .* SSL_CERT_FILE"
+    with pytest.raises(CallFailed, match=said) as raised:
+        asyncio.run(asked())
+    assert (raised.value.outcome, raised.value.stops) == ("unsent", "provider")
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -179,6 +180,30 @@ def test_content_counts_alike_whether_streamed_or_not() -> None:
     assert (refused.output, refused.finish_reason) == ("I cannot.", "refusal")
 
 
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+def test_a_redirect_is_told_and_not_followed(status: str) -> None:
+    """A row after it would fare no better: its provider is stopped."""
+    with pytest.raises(CallFailed, match=r"redirects to https://else.invalid/v1/c; set base_url") as raised:
+        ask(whole(status, b"", more="Location: https://else.invalid/v1/c?token=1\r\n"))
+    assert (raised.value.outcome, raised.value.stops) == ("refused", "provider")
+
+
+def test_content_in_parts_is_the_text_in_them() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "yes"}]
+    choice = {"message": {"content": parts}, "finish_reason": "stop"}
+    assert ask(whole("200 OK", json.dumps({"choices": [choice]}).encode())).output == "yes"
+    chunk = {"choices": [{"delta": {"content": parts}, "finish_reason": "stop"}]}
+    assert ask(streamed(b"data: " + json.dumps(chunk).encode() + b"\n\n", DONE), stream=True).output == "yes"
+    with pytest.raises(CallFailed, match="no content"):
+        ask(whole("200 OK", json.dumps({"choices": [{"message": {"content": parts[:1]}}]}).encode()))
+
+
+@pytest.mark.parametrize(("said", "read"), [(11.0, 11), (11.5, None), (-1, None), (1e400, None), ("11", None)])
+def test_a_count_of_tokens_is_a_whole_number_however_it_is_written(said: object, read: int | None) -> None:
+    usage = {"prompt_tokens": said, "completion_tokens": 2}
+    assert ask(whole("200 OK", json.dumps(json.loads(RIGHT) | {"usage": usage}).encode())).usage.input == read
+
+
 def test_a_server_that_does_not_stream_is_answer_enough() -> None:
     answer = ask(whole("200 OK", RIGHT), stream=True)
     assert (answer.output, answer.ttft_s) == ("yes", None)
@@ -187,6 +212,13 @@ def test_a_server_that_does_not_stream_is_answer_enough() -> None:
 @pytest.mark.parametrize("said", ["soon", "", "Mon, 01 Jan 2035 00:00:00 +99999999999999999999", "Mon, 99 Jan 2035"])
 def test_a_wait_that_is_none_is_not_obeyed(said: str) -> None:
     assert retry_after(said) is None
+
+
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+def test_a_wait_is_obeyed_in_each_form_of_a_date(form: str) -> None:
+    """RFC 9110, 5.6.7: the one that is written today, and the two that a recipient has to read."""
+    wait_s = retry_after((datetime.now(UTC) + timedelta(seconds=90)).strftime(form))
+    assert wait_s is not None and 60 < wait_s <= 90
 
 
 @pytest.mark.parametrize("said", ["-5", "nan", "Mon, 01 Jan 2001 00:00:00 GMT"])

@@ -320,6 +320,22 @@ def test_what_a_killed_run_had_reranked_is_not_paid_for_again(tmp_path: Path, ca
         assert server.search_requests == asked + (0 if cache else n), "without the cache another run asks anew"
 
 
+def test_without_the_cache_a_resume_pays_for_no_question_again_and_another_run_for_each(
+    folder: Path, server: Served
+) -> None:
+    n = 12
+    file = write(folder, server, [rag()], n=n, run={"concurrency": 4, "max_cost_usd": 5, "cache": False})
+    server.faults.missing_model = "m"  # questions are embedded, and the run stops
+    assert main(["run", str(file)]) == 2
+    embedded = [text for texts in server.embedded for text in texts]
+    server.faults.missing_model = None
+    assert main(["run", "--resume", newest().run.id, str(file)]) == 0
+    assert [text for texts in server.embedded for text in texts] == embedded, "all of them were paid for"
+    assert len([text for text in embedded if text.startswith("[ex-")]) == n
+    assert main(["run", str(file)]) == 0
+    assert len([text for texts in server.embedded for text in texts if text.startswith("[ex-")]) == 2 * n
+
+
 def indexing(folder: Path, server: Served, passages: int) -> Path:
     """A comparison over so many passages of a table."""
     file = write(folder, server, [rag()], n=3, knowledge={"path": "k.csv"})
