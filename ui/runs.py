@@ -87,14 +87,20 @@ def how_to_go_on(run: RunRow) -> str | None:
 
 def report_of(store: Store, run: RunRow) -> Report:
     """Read once for each state of a run, and moment of one that goes on: a click doesn't read it again."""
-    return _report(store, run.id, run.state, run.finished_at, moment(run))
+    with st.spinner("Reading the results …"):
+        return _report(store, run.id, *_read_anew(run))
+
+
+def _read_anew(run: RunRow) -> tuple[str, float | None, int]:
+    """Another value when a run is to be read again."""
+    return run.state, run.finished_at, moment(run)
 
 
 def moment(run: RunRow) -> int:
     """Another number when the figures of a run that goes on are to be read again.
 
     The more answers there are, the longer that takes, and the less a few more change: every 2 s at first, every 16 s
-    from 16,000 on. Of a paused one they are only read when a call has ended.
+    from 16,000 on, every 32 s from 32,000 on. Of a paused one they are only read when a call has ended.
     """
     if run.state not in ACTIVE:
         return 0
@@ -135,14 +141,14 @@ def head(store: Store, report: Report) -> None:
 def progress(store: Store, drawn: RunRow) -> None:
     """How far a run is, refreshed alone; the page is drawn again when there is more to say than when it was `drawn`."""
 
-    shown = drawn.state, moment(drawn)
+    shown = _read_anew(drawn)
 
     @st.fragment(run_every=WATCH_EVERY_S)
     def watch() -> None:
         run = store.run(drawn.id)
         st.progress(*progress_line(run))
-        if (run.state, moment(run)) != shown:
-            report_of(store, run)  # read here: meanwhile the page stays as it is, and is then drawn at once
+        if (now := _read_anew(run)) != shown:
+            _report(store, run.id, *now)  # read here: meanwhile the page stays as it is, and is then drawn at once
             st.rerun()
 
     watch()

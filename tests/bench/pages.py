@@ -156,7 +156,7 @@ def line(page: Page, dashboard: subprocess.Popen[bytes], paths: Sequence[str], s
 
 def cpu_s(process: subprocess.Popen[bytes]) -> float:
     times = psutil.Process(process.pid).cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def _process(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
