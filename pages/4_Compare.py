@@ -6,13 +6,15 @@ from ftvp_core.store.store import RunRow, Store
 from ui import address, comparison, curves, demo, distilled, exports, retrieval, sharing, state, tuned
 from ui.differing import where_they_differ
 from ui.frame import frame
-from ui.runs import ACTIVE, WATCH_EVERY_S, head, report_of, run_list
+from ui.runs import ACTIVE, head, progress, report_of, run_list
 from ui.under_load import under_load
 
 
 def show(store: Store, run: RunRow) -> None:
     report = report_of(store, run)
     head(store, report)
+    if run.state in ACTIVE:
+        progress(store, run)
     comparison.answer(report.comparison, report.decision, run.state)
     if run.state in ACTIVE:
         st.page_link(
@@ -32,14 +34,6 @@ def show(store: Store, run: RunRow) -> None:
     comparison.rules(report.decision)
 
 
-@st.fragment(run_every=WATCH_EVERY_S)
-def watch(store: Store, run_id: str) -> None:
-    run = store.run(run_id)
-    if run.state not in ACTIVE:
-        st.rerun()
-    show(store, run)
-
-
 with frame("Compare") as store:
     run_id = address.run_id()
     if run_id is None:
@@ -47,10 +41,10 @@ with frame("Compare") as store:
         if not store.runs(limit=1):
             demo.nothing_yet(store)
         run_list(store, on_compare=True)
-    elif (run := store.run(run_id)).state in ACTIVE:
-        watch(store, run_id)
     else:
+        run = store.run(run_id)
         show(store, run)
-        where_they_differ(store, report_of(store, run))
-        exports.models(store, report_of(store, run))
-        sharing.links(store, report_of(store, run))
+        if run.state not in ACTIVE:
+            where_they_differ(store, report_of(store, run))
+            exports.models(store, report_of(store, run))
+            sharing.links(store, report_of(store, run))

@@ -233,7 +233,7 @@ def _output_schema(keys: Keys, place: str, given: Keys, model: str) -> Keys | No
     key = f"{place}-schema"
     before = given.get("output_schema")
     st.session_state.setdefault(key, "" if before is None else json.dumps(before, ensure_ascii=False, indent=2))
-    with st.expander("Output schema: the answer as JSON", icon=":material/data_object:"):
+    with st.expander("Output schema: the answer as JSON", before is not None, icon=":material/data_object:"):
         suggested = suggested_schema_of(keys)
         if suggested is not None:
             text = json.dumps(suggested, ensure_ascii=False, indent=2)

@@ -17,7 +17,7 @@ from ui.words import plain
 def listed(store: Store, draft_id: str, keys: Keys, candidate: Keys) -> None:
     """One candidate in a line with its buttons; in their place the form, while it is edited or copied."""
     name = candidate["name"]
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"listed-{name}"):
         st.markdown(described(candidate), width="stretch")
         with shown_errors(f"bounds-{name}"):
             bounds_button(store, draft_id, keys, candidate)

@@ -9,7 +9,7 @@ import streamlit as st
 from ftvp_core.jobs.enqueue import DEMO, enqueue_demo
 from ftvp_core.store.store import Store
 from ftvp_core.types import Interval
-from ui import address, charts
+from ui import address, charts, state
 from ui.comparison import draw, level
 from ui.words import plain
 
@@ -31,22 +31,29 @@ def nothing_yet(store: Store) -> None:
         st.page_link("pages/1_Data.py", label="Start with your own eval set")
 
 
+@st.fragment
 def findings(*, expanded: bool) -> None:
-    """The shipped table's findings. A run of the demo measures a part of them again, live."""
+    """The shipped table's findings, drawn when they are opened. A run of the demo measures a part of them again, live."""
+    opened = st.expander("What the demo shows", expanded=expanded, key=state.DEMO_FINDINGS, on_change="rerun")
+    with opened:
+        if opened.open:
+            _findings()
+
+
+def _findings() -> None:
     found = json.loads(FINDINGS.read_text(encoding="utf-8"))
-    with st.expander("What the demo shows", expanded=expanded):
-        shown = [(one, _chart(one)) for one in found["findings"]]
-        for pair in zip(shown[::2], shown[1::2], strict=True):
-            height = level(*(chart for _, chart in pair))
-            for column, (one, chart) in zip(st.columns(2, border=True), pair, strict=True):
-                with column:
-                    st.markdown(f"**{plain(one['title'])}**")
-                    st.text(one["text"])
-                    draw(chart, height)
-        st.caption(
-            "A small model of our own, trained on an invented world to make the machinery visible; its card is"
-            f" assets/demo/MODEL_CARD.md. Measured {found['measured']} by `make demo-table`; intervals 95 %."
-        )
+    shown = [(one, _chart(one)) for one in found["findings"]]
+    for pair in zip(shown[::2], shown[1::2], strict=True):
+        height = level(*(chart for _, chart in pair))
+        for column, (one, chart) in zip(st.columns(2, border=True), pair, strict=True):
+            with column:
+                st.markdown(f"**{plain(one['title'])}**")
+                st.text(one["text"])
+                draw(chart, height)
+    st.caption(
+        "A small model of our own, trained on an invented world to make the machinery visible; its card is"
+        f" assets/demo/MODEL_CARD.md. Measured {found['measured']} by `make demo-table`; intervals 95 %."
+    )
 
 
 def _chart(one: Mapping[str, Any]) -> charts.Chart:

@@ -156,22 +156,25 @@ def watched(store: Store, run_id: str) -> bool:
 
 
 def _show(store: Store, run_id: str, now: RunProgress) -> None:
+    """Buttons stand above all that grows while one reaches for them."""
     _bar(now)
+    if now.is_live:
+        with st.container(horizontal=True):
+            _live_buttons(store, run_id, now)
     _said(now)
+    if not now.is_live:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            _ended_buttons(store, run_id, now)
     _arms(now)
     batches(now)
-    for arm in now.arms:
-        if arm.json_modes:
-            st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
-        if arm.failures:
-            causes = " · ".join(f"{times:,} × {cause}" for cause, times in arm.failures[:CAUSES_SHOWN])
-            st.caption(plain(f"{arm.name}: {causes}"))
+    with st.container(gap="xxsmall"):
+        for arm in now.arms:
+            if arm.json_modes:
+                st.caption(plain(f"{arm.name}: JSON mode {figures.json_mode(arm.json_modes)}"))
+            if arm.failures:
+                causes = " · ".join(f"{times:,} × {cause}" for cause, times in arm.failures[:CAUSES_SHOWN])
+                st.caption(plain(f"{arm.name}: {causes}"))
     training.trainings(now.trainings, now.planned_trainings)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        if now.is_live:
-            _live_buttons(store, run_id, now)
-        else:
-            _ended_buttons(store, run_id, now)
 
 
 def _bar(now: RunProgress) -> None:
@@ -204,16 +207,26 @@ def _said(now: RunProgress) -> None:
     elif now.cause:
         st.warning(plain(f"Ended {now.state}: {now.cause}. What finished is kept."))
     limit = f" of {figures.dollars(now.limit_usd)}" if now.limit_usd is not None else ""
-    held = f"{figures.dollars(now.reserved_usd)} reserved for calls under way or of unknown cost"
-    st.caption(plain(f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}, {held}."))
+    held = (
+        f", {figures.dollars(now.reserved_usd)} reserved for calls under way or of unknown cost"
+        if now.reserved_usd
+        else ""
+    )
+    st.caption(plain(f"Known to be spent: {figures.dollars(now.spent_usd)}{limit}{held}."))
 
 
 def _arms(now: RunProgress) -> None:
     """A row a candidate; a column only where one of them has something in it."""
     table = pd.DataFrame([_row(arm) for arm in now.arms])
     table = table[[name for name in table if (table[name] != "").any()]]
-    right = st.column_config.Column(alignment="right")
-    config = dict.fromkeys(("per s", "time left", "spent", "reserved"), right)
+    config = {
+        "candidate": st.column_config.Column(pinned=True),
+        **dict.fromkeys(("per s", "time left", "spent", "reserved"), st.column_config.Column(alignment="right")),
+        **dict.fromkeys(
+            ("answered", "of", "failed", "from cache", "attempts", "retries"),
+            st.column_config.NumberColumn(format="localized"),
+        ),
+    }
     st.dataframe(table, column_config=config, hide_index=True, alt="Progress of each candidate")
 
 

@@ -44,7 +44,9 @@ def limit_input(store: Store, draft_id: str, keys: Keys) -> Decimal | None:
     given = keys.get("run", {}).get("max_cost_usd")
     first = FIRST_LIMIT_USD if needs_limit(keys) else None
     kept = float(given) if given is not None else first
-    limit = _number(store, draft_id, "run", "max_cost_usd", "Limit, in USD", kept, st, 0.0, step=0.5, format="%.2f")
+    limit = _number(
+        store, draft_id, "run", "max_cost_usd", "Limit, in USD", kept, st, 0.0, step=0.5, format="%.2f", width=220
+    )
     return None if limit is None else Decimal(str(limit))
 
 

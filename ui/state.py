@@ -6,6 +6,9 @@ from typing import Final
 ACCESS_KEY: Final = "access_key"
 TYPED_KEY: Final = "typed_key"
 
+#: Home.
+DEMO_FINDINGS: Final = "demo_findings"
+
 #: Candidates: the one whose form is open.
 OPENED: Final = "opened"
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -93,6 +94,17 @@ def test_on_a_phone_nothing_runs_off_the_side(dashboard: str, browser: Browser, 
     settle(page)
     main = page.get_by_test_id("stMain")
     assert main.evaluate("element => element.scrollWidth - element.clientWidth") <= 0
+    page.close()
+
+
+@pytest.mark.parametrize(("scheme", "primary"), [("light", "rgb(11, 110, 153)"), ("dark", "rgb(90, 180, 220)")])
+def test_a_link_has_the_themes_own_colour(
+    dashboard: str, browser: Browser, small_run: str, scheme: Literal["light", "dark"], primary: str
+) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(dashboard)
+    link = page.get_by_role("link", name="opening hours").locator("p")
+    expect(link).to_have_css("color", primary)
     page.close()
 
 

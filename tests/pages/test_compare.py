@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from ftvp_core.__main__ import main
 from tests.pages.conftest import ROWS, Home, said
+from ui.runs import moment
 
 Opened = Callable[..., AppTest]
 COMPARE = "pages/4_Compare.py"
@@ -161,6 +163,31 @@ def test_running_says_how_long_it_still_takes(home: Home, opened: Opened) -> Non
     home.change(run_id, progress={**(home.store.run(run_id).progress or {}), "since": time.time() - 300})
     at = opened(COMPARE, run_id)
     assert at.get("progress")[0].proto.text == "answering: 40 of 80, about 5 min left"
+
+
+def test_a_paused_runs_figures_are_read_again_when_a_call_has_ended(home: Home, opened: Opened) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    home.begin(run_id, done=40, total=80)
+    home.change(run_id, pause=True)
+    at = opened(COMPARE, run_id)
+    home.begin(run_id, done=20, total=80)
+    home.change(run_id, progress={**(home.store.run(run_id).progress or {}), "done": 40})
+    assert list(at.run().dataframe[0].value["not run"]) == [20, 20], "it says that nothing has changed"
+    home.begin(run_id, done=20, total=80)
+    assert list(at.run().dataframe[0].value["not run"]) == [30, 30]
+
+
+def test_the_more_answers_a_run_has_the_less_often_its_figures_are_read(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = home.run({"good": mostly(36), "poor": mostly(10)})
+    for done, times in ((40, 32), (5_000, 16), (27_000, 4)):
+        home.begin(run_id, done=done, total=30_000)
+        run, seen = home.store.run(run_id), set()
+        for second in range(64):
+            monkeypatch.setattr("ui.runs.time", SimpleNamespace(time=lambda now=6400 + second: now))
+            seen.add(moment(run))
+        assert len(seen) == times
 
 
 @pytest.mark.parametrize("state", ["partial", "failed", "cancelled"])

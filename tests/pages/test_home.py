@@ -36,6 +36,17 @@ def test_runs_are_links_to_their_comparison(home: Home, opened: Opened) -> None:
     assert any(run_id in link.proto.query_string for link in links)
 
 
+def test_a_run_that_goes_on_says_how_far_it_is(home: Home, opened: Opened) -> None:
+    home.begin(home.run({"good": mostly(36), "poor": mostly(10)}), done=40, total=80)
+    assert "answering: 40 of 80" in said(opened("app.py")).replace("\\", "")
+
+
+def test_the_demos_charts_are_drawn_when_they_are_opened(home: Home, opened: Opened) -> None:
+    home.run({"good": mostly(36), "poor": mostly(10)})
+    at = opened("app.py")
+    assert not at.exception and not at.get("plotly_chart")
+
+
 def test_the_newest_runs_are_listed_and_the_older_ones_counted(
     home: Home, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
