@@ -38,13 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def process() -> Iterator[TrainingProcess]:
     """Trains what tests ask for, one after another: starting it takes longer than what it is asked to do here."""
-    with pytest.MonkeyPatch.context() as patch, TrainingProcess() as one:
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with TrainingProcess() as one:
         yield one
 
 
 @pytest.fixture
 def trains_in_turn(process: TrainingProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and dry runs of this process train in that one, and leave it to the next test."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for module in ("ftvp_core.jobs.execute", "ftvp_core.training.tuned"):
         monkeypatch.setattr(f"{module}.TrainingProcess", lambda: nullcontext(process))
