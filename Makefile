@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v pyth
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests share what it makes, so a file stays on one core; the order is tests/conftest.py's.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install run demo demo-table test lint format clean
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ demo-table: install ## measure all that the demo model's card says, and write it
 	@PYTHONPATH=. $(BIN)/python scripts/demo_table.py
 
 test: $(VENV)/.installed-dev ## install what tests need and run all of them
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(VENV)/.installed-dev ## ruff and strict types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

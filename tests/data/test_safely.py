@@ -192,7 +192,7 @@ def test_a_bomb_is_refused_and_the_server_stays_up(tmp_path: Path, bomb: Callabl
         lambda: read_table_safely(path) if bomb in TABLES else read_knowledge_safely(path, SPEC)
     )
     assert line.startswith(str(path)) and "\n" not in line
-    assert seconds < 10 and grown < 300 * MIB
+    assert seconds < 40 and grown < 300 * MIB
 
 
 def test_the_child_reads_what_the_reader_reads(tmp_path: Path) -> None:

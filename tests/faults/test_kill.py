@@ -73,7 +73,7 @@ def test_an_interrupt_is_a_cancelled_run_that_can_go_on(project: Project) -> Non
         process = project.start("run", str(project.file))
         until_served(served, 30)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=60)
         run_id, state = project.newest()
         assert (process.returncode, state) == (2, "cancelled")
         assert "--resume" in error and "Traceback" not in error

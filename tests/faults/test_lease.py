@@ -27,7 +27,7 @@ def test_a_suspended_process_overwrites_nothing_of_who_took_up_its_run(project: 
         assert (status, report["state"]) == (0, "done")
         before, asked = everything(project), served.requests
         suspended.send_signal(signal.SIGCONT)
-        _, error = suspended.communicate(timeout=30)
+        _, error = suspended.communicate(timeout=60)
     assert suspended.returncode == 2
     assert error.splitlines()[-1].startswith(f"ftvp: run {run_id} was taken up, or ended, by another process")
     assert "Traceback" not in error

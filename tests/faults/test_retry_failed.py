@@ -9,7 +9,7 @@ from tests.faults.conftest import Project, truth
 
 def test_only_what_failed_is_asked_again_and_attempts_are_numbered_on(project: Project) -> None:
     with fault_server(f400=0.2) as served:
-        project.write(served)
+        project.write(served, concurrency=16)  # more than fail, so that no run of failures stops the server
         _, report, _ = project.run()
         run_id, state = project.newest()
         failed = report["candidates"][0]["n_failed"]

@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Run:
+def run(folder: Path, trains_in_turn: None) -> Run:
     def run(url: str, *candidates: dict[str, Any], options: tuple[str, ...] = (), **more: Any) -> tuple[int, Report]:
         keys = {
             "eval_set": {"path": "eval.csv"},

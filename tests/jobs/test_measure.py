@@ -23,9 +23,8 @@ from tests.tiny_model import make_model
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_in_turn: None) -> Store:
     monkeypatch.setenv("FTVP_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return open_store()
 
 

@@ -1,7 +1,7 @@
-"""A small model, rows that can only be learned by heart, and one training process for the tests that don't end it."""
+"""A small model, and rows that can only be learned by heart."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import yaml
 from ftvp_core.runs.arms import Plan
 from ftvp_core.runs.plan import make_plan, read_sources
 from ftvp_core.spec import load
-from ftvp_core.training.process import TrainingProcess
 from ftvp_core.types import Example, Given
 from tests.tiny_model import make_model
 
@@ -38,14 +37,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [f"item {n} {draw.choice(WORDS)},{draw.choice(WORDS)} {draw.choice(WORDS)}" for n in range(20)]
     (tmp_path / "rows.csv").write_text("text,answer\n" + "\n".join(rows) + "\n")
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def process() -> Iterator[TrainingProcess]:
-    """Starting one takes longer than what it is asked to do here."""
-    with pytest.MonkeyPatch.context() as patch, TrainingProcess() as one:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield one
 
 
 def write(folder: Path, *candidates: dict[str, Any], **more: Any) -> Path:

@@ -33,6 +33,7 @@ class Silent:
         return 0.0
 
 
+@pytest.mark.usefixtures("trains_in_turn")
 def test_qlora_and_full_tuning_learn_and_the_base_does_not_answer_for_them(folder: Path) -> None:
     file = write(
         folder,
@@ -240,6 +241,7 @@ def test_modules_that_take_no_adapter_are_refused_with_those_that_do(
         trainable(Base(make_model(tmp_path / kind, kind=kind), "cpu"), tune, "candidate lora")
 
 
+@pytest.mark.usefixtures("trains_in_turn")
 def test_a_state_space_model_is_tuned_on_the_modules_that_the_refusal_names(folder: Path) -> None:
     make_model(folder / "mamba", kind="mamba")
     for modules, status in (("all-linear", 1), (["in_proj", "x_proj", "dt_proj"], 0)):

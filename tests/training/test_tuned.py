@@ -247,6 +247,7 @@ def test_rows_that_would_be_cut_are_refused(folder: Path, process: TrainingProce
         labelled(base, [Row("1", (Message("user", "x" * 300),), "y")], 2048, "candidate lora")
 
 
+@pytest.mark.usefixtures("trains_in_turn")
 def test_train_names_what_is_wrong_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(folder, {"name": "base"}, {"name": "lora", "tune": {"target_modules": ["nope"]}})
     for name, said in (
