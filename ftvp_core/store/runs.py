@@ -251,7 +251,7 @@ def _learned(connection: Connection, run: Row[Any]) -> list[int]:
     return [arm for arm, students in labelled if tuned.issuperset(students)]
 
 
-def _state(row: Row[Any]) -> str:
+def _state(row: Row[*tuple[Any, ...]]) -> str:
     if row.state != "running":
         return str(row.state)
     silent = row.beat_at is None or time.time() - row.beat_at > BEAT_LIMIT_S
