@@ -14,12 +14,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ftvp_core.commands import check, doctor, run, stored, train, verify, worker
-from ftvp_core.commands.console import close_output, complain
+from ftvp_core.commands.console import close_output, complain, starts
 from ftvp_core.errors import FtvpError, UserError
-
-#: Objects made until Python looks for garbage. There is next to none in a start, which makes 140,000 and keeps them:
-#: at 10,000 looking took 60 ms of it. What works for long sets its own (`started`).
-STARTING = 200_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +54,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without – and → still gets its table
         sys.stdout.reconfigure(errors="replace")
-    gc.set_threshold(STARTING)
+    starts()
     ended = main()
     gc.freeze()  # else the interpreter's end goes through every object of every import: 0.2 s
     sys.exit(ended)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ftvp_core
 import ui
 
@@ -70,6 +72,17 @@ def test_a_run_loads_what_it_needs_alone(tmp_path: Path) -> None:
     loaded = loaded_by_command(tmp_path, "run", str(file))
     assert {"numpy", "pydantic", "tabulate"} <= loaded
     assert loaded & (HEAVY | {"aiohttp", "rapidfuzz", "numpy.ma"}) == set()
+
+
+@pytest.mark.parametrize(("calls", "is_ours"), [("started()", False), ("starts(); started()", True)])
+def test_garbage_is_put_off_in_a_process_of_our_own_alone(calls: str, is_ours: bool) -> None:
+    code = (
+        "import gc; from ftvp_core.commands.console import started, starts;"
+        f" before = gc.get_threshold(), gc.get_freeze_count(); {calls};"
+        " print(before != (gc.get_threshold(), gc.get_freeze_count()))"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == str(is_ours)
 
 
 def test_pages_import_no_model() -> None:
