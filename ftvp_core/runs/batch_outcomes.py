@@ -93,7 +93,10 @@ class Outcomes:
         arm, identity = self._run.plan.arms[work.unit.arm], self._identities[work.unit.arm]
         if arm.schema is None:
             return answered(self._run.plan, work, answer, cost)
-        if asked == "native" and not self._modes.is_held(mode_key(arm, identity), arm.schema, answer):
+        key = mode_key(arm, identity)
+        if asked == "prompted":  # which an earlier process may have found out
+            self._modes.refused(key)
+        elif not self._modes.is_held(key, arm.schema, answer):
             return None
         if work.cache_key is not None:
             work.cache_key = cache_key(identity, work.request, work.unit.repeat, asked)
