@@ -49,14 +49,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as named, fault_server(0.002) as served, sync_playwright() as play:
         folder = Path(named)
         filled(folder, served)
-        served.requests = 0
-        going_on = run(folder, "going on", large(served.url))
         dashboard, address = opened(folder)
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=FLAGS
         )
         page = browser.new_page(viewport={"width": 1440, "height": 1600})
         page.set_default_timeout(120_000)
+        served.requests = 0
+        going_on = run(folder, "going on", large(served.url))
         try:
             while served.requests < BEFORE:
                 time.sleep(0.1)
