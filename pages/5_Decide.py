@@ -7,8 +7,10 @@ from ui.frame import frame
 from ui.runs import report_of
 
 with frame("Decide") as store:
-    newest = store.runs(limit=1)
-    run_id = address.run_id() or (newest[0].id if newest else None)
+    run_id = address.run_id()
+    if run_id is None and (newest := store.runs(limit=1)):
+        run_id = newest[0].id
+        address.show_run(run_id)  # whoever copies the address shares this one, not what is newest later
     if run_id is None:
         st.title("Decide", anchor=False)
         demo.nothing_yet(store)

@@ -21,7 +21,7 @@ def verdict(report: Report) -> None:
     """Warnings first: they may be why the verdict is wrong."""
     chosen = report.decision.choose
     st.title(f"Choose {plain(chosen)}" if chosen else "Not decided", anchor=False)
-    st.caption(state_line(report.run, len(report.eval_set.examples)))
+    st.caption(f"{plain(report.run.name)} · {state_line(report.run, len(report.eval_set.examples))}")
     comparison.answer(report.comparison, report.decision, report.run.state)
     for one in report.comparison.distillations:
         st.text(" ".join(sentences(one, report.comparison)))

@@ -37,6 +37,15 @@ def test_rules_that_nothing_can_be_tried_on_are_folded_away_and_say_what_is_miss
     assert sum("holds" in box or "doesn't hold" in box for box in boxes) == 2
 
 
+def test_the_address_names_the_run_that_is_shown(home: Home, opened: Opened) -> None:
+    home.run({"good": mostly(36)}, name="older")
+    run_id = home.run({"good": mostly(36)}, name="newest")
+    at = opened(DECIDE)
+    assert not at.exception
+    assert run_id in at.query_params["run"]
+    assert any(one.value.startswith("newest ") for one in at.caption)
+
+
 def priced(home: Home) -> str:
     """A finished run of two candidates whose answers say what they cost, and one whose don't."""
     home.run({"unpriced": mostly(36)})
