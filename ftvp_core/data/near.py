@@ -10,7 +10,7 @@ keys are bands of a MinHash over its character 5-grams, which one word in twenty
 import re
 import unicodedata
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from zlib import crc32
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Keys = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
 #: Texts with fewer units aren't near unless all their units are equal: a word of three changes what is asked.
 LEAST_UNITS = 4
@@ -97,20 +99,46 @@ class Forms:
             self.first.setdefault(one, at)
 
     @cached_property
-    def keys(self) -> "tuple[NDArray[np.uint32], NDArray[np.uint32]]":
-        """The keys of all forms, sorted, and beside each where its form stands first: a dict would be many times as large."""
+    def within(self) -> "Keys":
+        """The keys of the forms that may be near another one here. Near ones have equal numbers, so whose numbers no
+        other form has is none of them: in most sets with numbers in their texts, nearly all.
+        """
+        return _sorted(self._of_forms(alone=False))
+
+    @cached_property
+    def keys(self) -> "Keys":
+        """The keys of all forms."""
         import numpy as np
 
-        keys, places = array("I"), array("I")
-        for one, at in self.first.items():
-            of_one = _keys(one)
-            keys.extend(of_one)
-            places.extend([at] * len(of_one))
-        both = np.array(keys, np.uint64)
-        both <<= np.uint64(32)
-        both |= np.frombuffer(places, np.uint32) if places else 0
-        both.sort()
-        return (both >> np.uint64(32)).astype(np.uint32), both.astype(np.uint32)  # the upper and the lower half
+        within, alone = self.within, _sorted(self._of_forms(alone=True))
+        keys, places = (np.concatenate(both) for both in zip(within, alone, strict=True))
+        order = np.lexsort((places, keys))
+        return keys[order], places[order]
+
+    def _of_forms(self, *, alone: bool) -> Iterator[tuple[str, int]]:
+        """The forms whose numbers no other one has, or else those whose numbers several have; and where each stands."""
+        counts = Counter(_numbers(one) for one in self.first)
+        return ((one, at) for one, at in self.first.items() if (counts[_numbers(one)] == 1) is alone)
+
+
+def _numbers(one: str) -> str:
+    return one.partition("\0")[0]
+
+
+def _sorted(forms: Iterable[tuple[str, int]]) -> "Keys":
+    """The keys of forms, sorted, and beside each where its form stands: a dict would be many times as large."""
+    import numpy as np
+
+    keys, places = array("I"), array("I")
+    for one, at in forms:
+        of_one = _keys(one)
+        keys.extend(of_one)
+        places.extend([at] * len(of_one))
+    both = np.array(keys, np.uint64)
+    both <<= np.uint64(32)
+    both |= np.frombuffer(places, np.uint32) if places else 0
+    both.sort()
+    return (both >> np.uint64(32)).astype(np.uint32), both.astype(np.uint32)  # the upper and the lower half
 
 
 def is_near(a: str, b: str) -> bool:
@@ -192,7 +220,7 @@ def _buckets(texts: Forms) -> Iterator[list[int]]:
     """First places of the forms that share a key, in order."""
     import numpy as np
 
-    keys, places = texts.keys
+    keys, places = texts.within
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1], [True])))
     several = np.diff(starts) > 1
     for start, end in zip(starts[:-1][several].tolist(), starts[1:][several].tolist(), strict=True):
