@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from ftvp_core.data.formats import chosen, columns
@@ -22,6 +22,7 @@ from ftvp_core.types import Example, ExampleSet, Mapped
 
 #: Between a stored set's keys and its rows. It stands in no text: there its quotes are escaped.
 _ROWS_BEGIN = ', "examples": ['
+ROWS_A_PIECE = 256
 #: The parts that a user can give a column for.
 KEYS = ("input", "reference", "id", "group", "gold")
 
@@ -172,8 +173,11 @@ def json_pieces(examples: ExampleSet) -> Iterator[str]:
     head = {key.name: getattr(examples, key.name) for key in fields(examples) if key.name != "examples"}
     yield encode(head)[:-1]
     yield _ROWS_BEGIN
-    for at, one in enumerate(examples.examples):
-        yield f", {encode(one)}" if at else encode(one)
+    rows, names = iter(examples.examples), [key.name for key in fields(Example)]
+    before = ""
+    while block := [{name: getattr(one, name) for name in names} for one in islice(rows, ROWS_A_PIECE)]:
+        yield before + encode(block)[1:-1]
+        before = ", "
     yield "]}"
 
 
