@@ -49,7 +49,9 @@ _UNSPACED = re.compile(
     "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 #: Numbers, the signs between two of them, a sign before one, and currencies: with these another question is asked.
-_NUMBERS = re.compile(r"(?:(?<!\S)[-−])?\d+(?:\s*[-+*/÷×^=<>−]\s*(?=\d))?|[$€£¥₩₹%]")
+#: Each begins with a character of its own, so that a search jumps over the others: half the time.
+_NUMBER = r"\d+(?:\s*[-+*/÷×^=<>−]\s*(?=\d))?"
+_NUMBERS = re.compile(rf"{_NUMBER}|[-−](?<!\S[-−]){_NUMBER}|[$€£¥₩₹%]")
 #: What each of them holds; most texts have none, which this tells sooner.
 _NUMERIC = re.compile(r"[\d$€£¥₩₹%]")
 
