@@ -159,9 +159,13 @@ def _folded(text: str) -> str:
     return " ".join(text.split())
 
 
+#: Made once: `json.dumps` would make one for each prompt, and several times.
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def as_json(messages: Sequence[Message]) -> str:
     """The rendered prompt as one text: what is cached by, counted and shown."""
-    return json.dumps([message._asdict() for message in messages], ensure_ascii=False, separators=(",", ":"))
+    return _compact([{"role": message.role, "content": message.content} for message in messages])
 
 
 class _Columns(dict[str, str]):
