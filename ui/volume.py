@@ -93,15 +93,15 @@ def _table(priced: Sequence[CandidateFigures], requests: int) -> None:
     """The cheapest first, with what is right beside what it costs."""
     import pandas as pd
 
-    usd = {one.name: month_usd(one, requests) or 0.0 for one in priced}
+    known = [(usd, one) for one in priced if (usd := month_usd(one, requests)) is not None]
     rows = [
         {
             "candidate": one.name,
             "accuracy": figures.accuracy(one),
-            "a month": figures.dollars(usd[one.name]),
+            "a month": figures.dollars(usd),
             "of it training": figures.dollars(one.training_cost_usd) if one.training_cost_usd is not None else "",
         }
-        for one in sorted(priced, key=lambda one: usd[one.name])
+        for usd, one in sorted(known, key=lambda pair: pair[0])
     ]
     said = f"What each candidate costs in its first month at {figures.count(requests)} requests, the cheapest first."
     right = st.column_config.TextColumn(alignment="right")

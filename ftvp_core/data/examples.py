@@ -193,7 +193,7 @@ def from_json(pieces: Iterable[str]) -> ExampleSet:
 
 
 def _objects(pieces: Iterable[str]) -> Iterator[Row]:
-    """The objects of a JSON list, as they come; what ends it is left."""
+    """The objects of a JSON list, as they come; what ends it is left. Raises JSONDecodeError where one is cut short."""
     decoder, text = json.JSONDecoder(), ""
     for piece in pieces:
         text, at = text + piece, 0
@@ -205,3 +205,5 @@ def _objects(pieces: Iterable[str]) -> Iterator[Row]:
             yield row
             at = end
         text = text[at:] if at >= 0 else ""
+    if text:  # never a shorter set than was stored
+        decoder.decode(text)

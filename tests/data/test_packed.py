@@ -110,4 +110,6 @@ def test_a_stored_set_is_read_back_from_pieces_of_any_size(tmp_path: Path, size:
     text = "".join(json_pieces(examples))
     found = from_json(text[at : at + size] for at in range(0, len(text), size))
     assert list(found.examples) == list(examples.examples)
+    with pytest.raises(ValueError, match="column"):  # cut short: an error, not a shorter set
+        from_json([text[: -len('"recorded": null}]}')]])
     assert (found.name, found.sha256, found.mapping) == (examples.name, examples.sha256, examples.mapping)
